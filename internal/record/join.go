@@ -1,0 +1,88 @@
+package record
+
+import "github.com/baretls/baretls/internal/fault"
+
+const messageHeaderLen = 4
+
+// A Joiner cuts handshake records into messages. A message that lies within
+// one record is returned as a part of it; only a message that a record
+// boundary cuts is copied, and no sooner than its bytes arrive.
+type Joiner struct {
+	// Limit is the largest message taken, without its header.
+	Limit int
+
+	rest    []byte // of the record in hand, not yet cut
+	partial []byte // of a message that began in an earlier record
+	taken   bool   // partial was complete and has been handed out
+}
+
+// Add takes the content of a handshake record. The Joiner refers to it until
+// NextMessage has returned false.
+func (j *Joiner) Add(content []byte) { j.rest = content }
+
+// NextMessage returns the next whole message with its header. The message is
+// valid until the call after it.
+func (j *Joiner) NextMessage() (message []byte, ok bool, err error) {
+	if j.taken {
+		j.partial, j.taken = j.partial[:0], false
+	}
+	if len(j.partial) == 0 {
+		n, err := j.messageLen(j.rest)
+		if err != nil {
+			return nil, false, err
+		}
+		if n > 0 && n <= len(j.rest) {
+			message, j.rest = j.rest[:n], j.rest[n:]
+			return message, true, nil
+		}
+	}
+	if len(j.partial) < messageHeaderLen {
+		j.take(messageHeaderLen)
+	}
+	n, err := j.messageLen(j.partial)
+	if err != nil {
+		return nil, false, err
+	}
+	if n > 0 {
+		j.take(n)
+	}
+	if n == 0 || len(j.partial) < n {
+		j.rest = nil
+		return nil, false, nil
+	}
+	j.taken = true
+	return j.partial, true, nil
+}
+
+// take moves bytes from the record in hand until the partial message has n.
+func (j *Joiner) take(n int) {
+	k := min(n-len(j.partial), len(j.rest))
+	j.partial = append(j.partial, j.rest[:k]...)
+	j.rest = j.rest[k:]
+}
+
+// messageLen is the whole size of the message that b begins with, or 0 if b
+// does not show it yet.
+func (j *Joiner) messageLen(b []byte) (int, error) {
+	if len(b) < messageHeaderLen {
+		return 0, nil
+	}
+	n := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+	if n > j.Limit {
+		return 0, fault.MessageTooLarge.With("%d bytes, limit %d", n, j.Limit)
+	}
+	return messageHeaderLen + n, nil
+}
+
+// Partial reports whether a message has begun and is not complete.
+func (j *Joiner) Partial() bool { return len(j.partial) > 0 && !j.taken }
+
+// Empty reports whether nothing follows the message that was handed out last.
+func (j *Joiner) Empty() bool { return len(j.rest) == 0 && !j.Partial() }
+
+// Release gives the memory of joined messages back.
+func (j *Joiner) Release() {
+	if !j.Partial() {
+		j.partial, j.taken = nil, false
+	}
+}

@@ -1,0 +1,116 @@
+// Package record turns TLS records into plaintext and plaintext into records.
+//
+// It is RFC 9846, Section 5, and nothing above it. A Reader opens the peer's
+// records in place and joins the handshake messages that record boundaries
+// cut; a Writer keeps what waits to be sent and seals it, a record at a time,
+// into memory of the caller's. Keys change in one place each, and only on
+// message boundaries. Neither half keeps memory once it is idle.
+package record
+
+import (
+	"crypto/cipher"
+
+	"github.com/baretls/baretls/internal/fault"
+)
+
+// A ContentType says what a record carries.
+type ContentType uint8
+
+const (
+	ChangeCipherSpec ContentType = 20
+	Alert            ContentType = 21
+	Handshake        ContentType = 22
+	ApplicationData  ContentType = 23
+)
+
+func (t ContentType) String() string {
+	switch t {
+	case ChangeCipherSpec:
+		return "change_cipher_spec"
+	case Alert:
+		return "alert"
+	case Handshake:
+		return "handshake"
+	case ApplicationData:
+		return "application_data"
+	}
+	return "unknown record type"
+}
+
+// Sizes in bytes: RFC 9846, Sections 5.1 and 5.2.
+const (
+	HeaderLen     = 5
+	MaxPlaintext  = 1 << 14     // content of one record
+	MaxCiphertext = 1<<14 + 256 // body of one protected record
+	TagLen        = 16          // every AEAD of TLS 1.3
+	Overhead      = HeaderLen + 1 + TagLen
+	MinFragment   = 64 // RFC 8449, Section 4
+)
+
+// Header is the five bytes in front of every record.
+type Header struct {
+	Type    ContentType
+	Version uint16
+	Length  int // of the body that follows
+}
+
+// ParseHeader reads the header at the front of b, which has at least HeaderLen
+// bytes, and judges it by what can be known without opening the record.
+// The version is only checked to be one of TLS or SSL 3.0: Section 5.1 wants
+// it ignored, Appendix E.5 wants anything older refused.
+func ParseHeader(b []byte, protected bool) (Header, error) {
+	h := Header{
+		Type:    ContentType(b[0]),
+		Version: uint16(b[1])<<8 | uint16(b[2]),
+		Length:  int(b[3])<<8 | int(b[4]),
+	}
+	if h.Type < ChangeCipherSpec || h.Type > ApplicationData {
+		return h, fault.UnexpectedRecord.With("type %d", b[0])
+	}
+	if b[1] != 3 {
+		return h, fault.RecordVersion.With("%#04x", h.Version)
+	}
+	limit := MaxPlaintext
+	if protected {
+		limit = MaxCiphertext
+	}
+	if h.Length > limit {
+		return h, fault.RecordOverflow.With("%d bytes", h.Length)
+	}
+	return h, nil
+}
+
+// Keys protect the records of one direction from one key change to the next.
+type Keys struct {
+	AEAD  cipher.AEAD
+	IV    [12]byte
+	Limit uint64 // records that may be sealed under them; Section 5.5
+}
+
+// half is what opening and sealing share: the keys and the record sequence
+// number (Section 5.3).
+type half struct {
+	aead   cipher.AEAD // nil as long as records are in the clear
+	seq    uint64
+	ivTail uint64
+	nonce  [12]byte
+}
+
+func (h *half) set(k *Keys) {
+	h.aead, h.seq, h.nonce = k.AEAD, 0, k.IV
+	h.ivTail = be64(k.IV[4:])
+}
+
+// next makes the nonce of the next record: the sequence number, padded on the
+// left and XORed with the IV.
+func (h *half) next() []byte {
+	putBE64(h.nonce[4:], h.ivTail^h.seq)
+	h.seq++
+	return h.nonce[:]
+}
+
+// Seq is the number that the next record will have.
+func (h *half) Seq() uint64 { return h.seq }
+
+// Protected reports whether keys are installed.
+func (h *half) Protected() bool { return h.aead != nil }

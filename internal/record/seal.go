@@ -1,0 +1,78 @@
+package record
+
+// A Writer keeps what waits to be sent and seals it, a record at a time, into
+// the caller's memory. The zero Writer is not ready: see Init.
+type Writer struct {
+	half
+	// Version is the legacy_record_version of records in the clear.
+	Version uint16
+
+	limit    uint64
+	fragment int // most content bytes in a record
+	padMask  int // padding block less one
+	queue
+}
+
+// Init sets the most content bytes that a record may have, MinFragment to
+// MaxPlaintext, and the block that protected records are padded to, a power of
+// two that divides it (1 pads nothing).
+func (w *Writer) Init(fragment, padBlock int) {
+	w.Version, w.fragment, w.padMask = 0x0303, fragment, padBlock-1
+}
+
+// Fragment is the most content bytes that a record may have.
+func (w *Writer) Fragment() int { return w.fragment }
+
+// Left is how many more records may be sealed under the present keys.
+func (w *Writer) Left() uint64 {
+	if w.seq >= w.limit {
+		return 0
+	}
+	return w.limit - w.seq
+}
+
+// Limit is how many records may be sealed under one set of keys.
+func (w *Writer) Limit() uint64 { return w.limit }
+
+// RecordLen is the size on the wire of a record with n bytes of content.
+func (w *Writer) RecordLen(n int) int {
+	if w.aead == nil {
+		return HeaderLen + n
+	}
+	return HeaderLen + w.padded(n) + 1 + TagLen
+}
+
+// Seal writes content as one record to the front of dst, which must have room
+// for RecordLen bytes, and returns that length. It reads content once, before
+// it encrypts in place.
+func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
+	if w.aead == nil {
+		putHeader(dst, t, w.Version, len(content))
+		return HeaderLen + copy(dst[HeaderLen:], content)
+	}
+	n, padded := len(content), w.padded(len(content))
+	size := HeaderLen + padded + 1 + TagLen
+	dst = dst[:size:size]
+	// "The outer opaque_type field … is always set to the value 23", and the
+	// header is the additional data (RFC 9846, Section 5.2).
+	putHeader(dst, ApplicationData, 0x0303, padded+1+TagLen)
+	inner := dst[HeaderLen : HeaderLen+padded+1]
+	copy(inner, content)
+	inner[n] = byte(t)
+	clear(inner[n+1:])
+	w.aead.Seal(inner[:0], w.half.next(), inner, dst[:HeaderLen])
+	return size
+}
+
+func putHeader(b []byte, t ContentType, version uint16, n int) {
+	_ = b[HeaderLen-1]
+	b[0] = byte(t)
+	b[1], b[2] = byte(version>>8), byte(version)
+	b[3], b[4] = byte(n>>8), byte(n)
+}
+
+// SetKeys changes the keys at once. Nothing may be queued.
+func (w *Writer) SetKeys(k *Keys) {
+	w.half.set(k)
+	w.limit = k.Limit
+}
