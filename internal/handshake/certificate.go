@@ -1,0 +1,189 @@
+package handshake
+
+import (
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// chain is what the peer's Certificate message says.
+type chain struct {
+	certs []*x509.Certificate
+	key   algo.PublicKey
+	ocsp  []byte
+	scts  [][]byte
+}
+
+// parse keeps the certificates of m, which may be none.
+func (ch *chain) parse(m *wire.Certificate) error {
+	first := true
+	for entry := range m.Entries() {
+		// x509 refers to the bytes it parses, and these are the caller's.
+		cert, err := x509.ParseCertificate(append([]byte(nil), entry.Data...))
+		if err != nil {
+			return fault.BadCertificate.Because(err)
+		}
+		key, err := algo.CertificateKey(cert)
+		if err != nil && (first || errors.Is(err, fault.BadCertificate)) {
+			return err
+		}
+		if first {
+			ch.key = key
+			ch.ocsp = append([]byte(nil), entry.OCSPResponse...)
+			ch.scts = wire.SplitSCTs(entry.SCTs)
+			first = false
+		}
+		ch.certs = append(ch.certs, cert)
+	}
+	return nil
+}
+
+// judgeServer applies the client's policy to the server's certificates.
+func (c *Client) judgeServer() error {
+	v := Verification{
+		Certificates: c.peer.certs,
+		ServerName:   c.Facts.ServerName,
+		OCSPResponse: c.peer.ocsp,
+		SCTs:         c.peer.scts,
+		Time:         c.policy.Now(),
+	}
+	if instead := c.policy.Judge.Instead; instead != nil {
+		if err := instead(&v); err != nil {
+			return fault.CertificateRefused.Because(err)
+		}
+	} else {
+		opts := x509.VerifyOptions{
+			Roots:       c.policy.Roots,
+			DNSName:     v.ServerName,
+			CurrentTime: v.Time,
+		}
+		if err := v.verify(opts); err != nil {
+			return err
+		}
+	}
+	if after := c.policy.Judge.After; after != nil {
+		if err := after(&v); err != nil {
+			return fault.CertificateRefused.Because(err)
+		}
+	}
+	c.Facts.VerifiedChains = v.VerifiedChains
+	c.Facts.OCSPResponse = v.OCSPResponse
+	c.Facts.SCTs = v.SCTs
+	return nil
+}
+
+// verify is the default verification, crypto/x509's.
+func (v *Verification) verify(opts x509.VerifyOptions) error {
+	if len(v.Certificates) > 1 {
+		opts.Intermediates = x509.NewCertPool()
+		for _, cert := range v.Certificates[1:] {
+			opts.Intermediates.AddCert(cert)
+		}
+	}
+	chains, err := v.Certificates[0].Verify(opts)
+	if err != nil {
+		return verdict(err).Because(&tls.CertificateVerificationError{
+			UnverifiedCertificates: v.Certificates,
+			Err:                    err,
+		})
+	}
+	v.VerifiedChains = chains
+	return nil
+}
+
+// verdict finds the reason, and so the alert, for an error of crypto/x509:
+// RFC 9846, Section 6.2.
+func verdict(err error) fault.Reason {
+	var (
+		invalid  x509.CertificateInvalidError
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+		roots    x509.SystemRootsError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return fault.UnknownCA
+	case errors.As(err, &hostname):
+		return fault.CertificateUnknown
+	case errors.As(err, &roots):
+		return fault.Internal
+	case errors.As(err, &invalid):
+		switch invalid.Reason {
+		case x509.Expired:
+			return fault.CertificateExpired
+		case x509.IncompatibleUsage:
+			return fault.UnsupportedCertificate
+		}
+	}
+	return fault.BadCertificate
+}
+
+// The context strings of Section 4.5.2.
+const (
+	serverContext = "TLS 1.3, server CertificateVerify"
+	clientContext = "TLS 1.3, client CertificateVerify"
+)
+
+// signedContent is what a CertificateVerify signs: the transcript reaches up
+// to the Certificate.
+func (c *Core) signedContent(context string) []byte {
+	b := make([]byte, 64, 64+len(context)+1+64)
+	for i := range b {
+		b[i] = ' '
+	}
+	b = append(b, context...)
+	b = append(b, 0)
+	return append(b, c.transcript.Sum()...)
+}
+
+// checkSignature checks the peer's CertificateVerify against its certificate
+// and the schemes that it was offered.
+func (c *Core) checkSignature(peer *chain, offered wire.Uint16s, context string, m message) error {
+	var cv wire.CertificateVerify
+	if err := cv.Parse(m.body()); err != nil {
+		return err
+	}
+	scheme := algo.SchemeByID(tls.SignatureScheme(cv.Algorithm))
+	switch {
+	case scheme == nil || !offered.Contains(cv.Algorithm):
+		return fault.IllegalParameter.With("signature scheme %#04x was not offered", cv.Algorithm)
+	case !scheme.InHandshake13():
+		return fault.IllegalParameter.With("signature scheme %s in a CertificateVerify", scheme.Name)
+	case !scheme.Fits(peer.key):
+		return fault.IllegalParameter.With("signature scheme %s does not fit the certificate's key", scheme.Name)
+	}
+	c.Facts.PeerScheme = scheme.ID
+	return scheme.Verify(peer.key, c.signedContent(context), cv.Signature)
+}
+
+// checkFinished checks the peer's Finished, made under its handshake traffic
+// secret: Section 4.5.3.
+func (c *Core) checkFinished(secret *keyschedule.TrafficSecret, m message) error {
+	var f wire.Finished
+	if err := f.Parse(m.body()); err != nil {
+		return err
+	}
+	var want [64]byte
+	mac := secret.Finished(c.kdf, want[:0], c.transcript.Sum())
+	if len(f.VerifyData) != len(mac) {
+		return fault.Undecodable.With("Finished of %d bytes", len(f.VerifyData))
+	}
+	if subtle.ConstantTimeCompare(f.VerifyData, mac) != 1 {
+		return fault.BadFinished
+	}
+	return nil
+}
+
+func (c *Core) sendFinished(secret *keyschedule.TrafficSecret) {
+	b := c.Out.Buffer()
+	start := len(b)
+	b = wire.Begin(b, wire.TypeFinished)
+	b = secret.Finished(c.kdf, b, c.transcript.Sum())
+	c.send(wire.End(b, start), start)
+}

@@ -1,0 +1,114 @@
+package handshake
+
+import (
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// The states of a client: RFC 9846, Appendix A.1.
+const (
+	clientWaitSH state = iota
+	clientWaitSHRetried
+	clientWaitEE
+	clientWaitCertCR
+	clientWaitCert
+	clientWaitCV
+	clientWaitFinished
+	clientConnected
+)
+
+// clientTable is the whole client on one page.
+var clientTable = table[Client]{
+	clientWaitSH: {"WAIT_SH", []arm[Client]{
+		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE}},
+		{helloRetryRequest, (*Client).helloRetryRequest, []state{clientWaitSHRetried}},
+	}},
+	clientWaitSHRetried: {"WAIT_SH after HelloRetryRequest", []arm[Client]{
+		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE}},
+	}},
+	clientWaitEE: {"WAIT_EE", []arm[Client]{
+		{kind(wire.TypeEncryptedExtensions), (*Client).encryptedExtensions, []state{clientWaitCertCR}},
+	}},
+	clientWaitCertCR: {"WAIT_CERT_CR", []arm[Client]{
+		{kind(wire.TypeCertificateRequest), (*Client).certificateRequest, []state{clientWaitCert}},
+		{kind(wire.TypeCertificate), (*Client).certificate, []state{clientWaitCV}},
+	}},
+	clientWaitCert: {"WAIT_CERT", []arm[Client]{
+		{kind(wire.TypeCertificate), (*Client).certificate, []state{clientWaitCV}},
+	}},
+	clientWaitCV: {"WAIT_CV", []arm[Client]{
+		{kind(wire.TypeCertificateVerify), (*Client).certificateVerify, []state{clientWaitFinished}},
+	}},
+	clientWaitFinished: {"WAIT_FINISHED", []arm[Client]{
+		{kind(wire.TypeFinished), (*Client).finished, []state{clientConnected}},
+	}},
+	clientConnected: {"CONNECTED", []arm[Client]{
+		{kind(wire.TypeNewSessionTicket), (*Client).newSessionTicket, []state{clientConnected}},
+		{kind(wire.TypeKeyUpdate), (*Client).keyUpdate, []state{clientConnected}},
+	}},
+}
+
+// Client is the client's side of a connection.
+type Client struct {
+	Core
+	policy *ClientPolicy
+	state  state
+
+	*clientHandshake
+}
+
+// clientHandshake is what a client holds until it is CONNECTED.
+type clientHandshake struct {
+	hello     wire.ClientHello // as it was sent last
+	sessionID [32]byte
+	shares    [2]*algo.KeyShare // that hello offers; a classical one may be part of the hybrid
+
+	firstHello []byte      // until the ServerHello or the retry fixes the hash
+	retried    *algo.Suite // that the HelloRetryRequest chose
+	retryGroup *algo.Group // that it asked for, if it did
+	flightOpen bool        // the second flight has begun: CCS and keys are queued
+
+	certRequested bool
+	peer          chain
+	serverApp     keyschedule.TrafficSecret
+}
+
+// Init makes c a client of the server of that name, a DNS name or an IP
+// address, and queues its ClientHello.
+func (c *Client) Init(policy *ClientPolicy, serverName, sni string) error {
+	c.policy = policy
+	c.clientHandshake = new(clientHandshake)
+	c.Core.init(&policy.Policy)
+	c.Facts.ServerName = serverName
+	c.TakesCCS = true
+	return c.sendFirstHello(sni)
+}
+
+// Handle implements Machine.
+func (c *Client) Handle(raw []byte) error {
+	next, err := clientTable.handle(c, c.state, classify(raw))
+	c.state = next
+	return err
+}
+
+// State implements Machine.
+func (c *Client) State() string { return clientTable[c.state].name }
+
+// PrepareAlert implements Machine: "If clients need to send such alerts, they
+// SHOULD first rekey to the handshake keys if possible" (Appendix A.1).
+func (c *Client) PrepareAlert() {
+	if c.exchange != nil && c.clientHS.Set() {
+		c.openFlight()
+	}
+}
+
+// openFlight begins the client's second flight.
+func (c *Client) openFlight() error {
+	if c.flightOpen {
+		return nil
+	}
+	c.flightOpen = true
+	c.sendCCS()
+	return c.enqueueWriteKeys(&c.clientHS)
+}

@@ -1,0 +1,107 @@
+package handshake
+
+import (
+	"crypto/tls"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// offered are the extensions of every ClientHello.
+const clientOffer = 1<<wire.ExtSupportedVersions | 1<<wire.ExtSupportedGroups |
+	1<<wire.ExtSignatureAlgorithms | 1<<wire.ExtKeyShare |
+	1<<wire.ExtStatusRequest | 1<<wire.ExtSCT
+
+var clientVersions = wire.Uint16s{tls.VersionTLS13 >> 8, tls.VersionTLS13 & 0xff}
+
+// sendFirstHello fills the ClientHello and queues it: RFC 9846, Section 4.2.2.
+func (c *Client) sendFirstHello(sni string) error {
+	if err := c.policy.random(c.clientRandom[:]); err != nil {
+		return err
+	}
+	// A session ID that names no session: middlebox compatibility, Appendix E.4.
+	if err := c.policy.random(c.sessionID[:]); err != nil {
+		return err
+	}
+	h := &c.hello
+	*h = wire.ClientHello{
+		LegacyVersion:       tls.VersionTLS12,
+		Random:              c.clientRandom[:],
+		SessionID:           c.sessionID[:],
+		CipherSuites:        c.policy.suites,
+		CompressionMethods:  []byte{0},
+		Has:                 clientOffer,
+		SupportedVersions:   clientVersions,
+		SupportedGroups:     c.policy.groups,
+		SignatureAlgorithms: c.policy.schemes,
+		ALPN:                c.policy.protocols,
+	}
+	if sni != "" {
+		h.Has = h.Has.With(wire.ExtServerName)
+		h.ServerName = []byte(sni)
+	}
+	if len(c.policy.protocols) > 0 {
+		h.Has = h.Has.With(wire.ExtALPN)
+	}
+	if err := c.generateShares(c.policy.Groups[0]); err != nil {
+		return err
+	}
+	// "a record containing an initial ClientHello SHOULD have version 0x0301"
+	c.Out.Version = tls.VersionTLS10
+	return c.sendHello()
+}
+
+// generateShares makes the key shares of the hello: one for the group, and for
+// a hybrid whose classical half is a group of its own in the configuration,
+// that half again, so that a server without the hybrid needs no retry. It
+// costs 32 bytes and no computation: the private key is the same.
+func (c *Client) generateShares(group *algo.Group) error {
+	share, err := group.Generate(c.policy.Rand)
+	if err != nil {
+		return err
+	}
+	c.shares = [2]*algo.KeyShare{share, nil}
+	if half := share.Classical(); half != nil && c.retryGroup == nil && c.supports(half.Group()) {
+		c.shares[1] = half
+	}
+	return nil
+}
+
+func (c *Client) supports(g *algo.Group) bool {
+	return c.hello.SupportedGroups.Contains(uint16(g.ID))
+}
+
+// share is the one that was offered for the group.
+func (c *Client) share(id tls.CurveID) *algo.KeyShare {
+	for _, s := range c.shares {
+		if s != nil && s.Group().ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c *Client) sendHello() error {
+	c.hello.KeyShares = nil
+	for _, s := range c.shares {
+		if s != nil {
+			c.hello.KeyShares = wire.AppendKeyShare(c.hello.KeyShares, uint16(s.Group().ID), s.AppendPublic(nil))
+		}
+	}
+	b := c.Out.Buffer()
+	start := len(b)
+	if b = c.hello.Append(b); b == nil {
+		return fault.IllegalParameter.With("cookie of %d bytes does not fit into a ClientHello", len(c.hello.Cookie))
+	}
+	c.send(b, start)
+	if c.transcript.Started() {
+		return nil
+	}
+	// The hash is not known before the server's answer.
+	c.firstHello = append([]byte(nil), c.Out.Buffer()[start:]...)
+	if c.policy.TestingRewrite != nil { // go by what was really sent
+		return c.hello.Parse(c.firstHello[wire.HeaderLen:])
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto/tls"
+	"slices"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// parseServerHello checks what a ServerHello and a HelloRetryRequest have in
+// common, in the order of RFC 9846, Section 4.2.3, and starts the transcript.
+func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
+	if err := h.Parse(m.body(), c.hello.Has); err != nil {
+		return err
+	}
+	if !h.Has.Has(wire.ExtSupportedVersions) {
+		if tail := string(h.Random[24:]); tail == downgradeTLS12 || tail == downgradeTLS11 {
+			return fault.Downgrade
+		}
+		return fault.UnsupportedVersion.With("the server chose %#04x", h.LegacyVersion)
+	}
+	if !c.hello.SupportedVersions.Contains(h.SupportedVersion) {
+		return fault.IllegalParameter.With("the server chose version %#04x, which was not offered", h.SupportedVersion)
+	}
+	if h.LegacyVersion != tls.VersionTLS12 {
+		return fault.UnsupportedVersion.With("legacy_version %#04x", h.LegacyVersion)
+	}
+	if !bytes.Equal(h.SessionID, c.hello.SessionID) {
+		return fault.IllegalParameter.With("legacy_session_id_echo differs from legacy_session_id")
+	}
+	if h.CompressionMethod != 0 {
+		return fault.IllegalParameter.With("compression method %d", h.CompressionMethod)
+	}
+	suite := c.policy.suite(h.CipherSuite)
+	if suite == nil || !c.hello.CipherSuites.Contains(h.CipherSuite) {
+		return fault.IllegalParameter.With("the server chose cipher suite %#04x, which was not offered", h.CipherSuite)
+	}
+	if c.retried != nil && suite != c.retried {
+		return fault.IllegalParameter.With("the server changed the cipher suite after HelloRetryRequest")
+	}
+	c.Facts.Version = h.SupportedVersion
+	c.Out.Version = tls.VersionTLS12
+	if !c.transcript.Started() {
+		c.start(suite)
+		c.transcript.Add(c.firstHello)
+		c.firstHello = nil
+	}
+	return nil
+}
+
+// The last eight bytes of ServerHello.random that tell of a downgrade.
+const (
+	downgradeTLS12 = "DOWNGRD\x01"
+	downgradeTLS11 = "DOWNGRD\x00"
+)
+
+func (c *Client) serverHello(m message) (state, error) {
+	var h wire.ServerHello
+	if err := c.parseServerHello(&h, m); err != nil {
+		return 0, err
+	}
+	if !h.Has.Has(wire.ExtKeyShare) {
+		return 0, fault.MissingExtension.With("ServerHello without key_share")
+	}
+	id := tls.CurveID(h.KeyShareGroup)
+	share := c.share(id)
+	if share == nil {
+		return 0, fault.IllegalParameter.With("the server's share is of group %v, which the hello had none of", id)
+	}
+	shared, err := share.Finish(h.KeyShare)
+	if err != nil {
+		return 0, err
+	}
+	c.shares = [2]*algo.KeyShare{}
+	c.Facts.Group = id
+	if c.Facts.Kind == KindUnknown {
+		c.Facts.Kind = KindFull
+	}
+	c.transcript.Add(m.raw)
+	if err := c.deriveHandshake(shared); err != nil {
+		return 0, err
+	}
+	return clientWaitEE, c.setReadKeys(&c.serverHS)
+}
+
+// encryptedExtensions: Section 4.4.1.
+func (c *Client) encryptedExtensions(m message) (state, error) {
+	var ee wire.EncryptedExtensions
+	if err := ee.Parse(m.body(), c.hello.Has); err != nil {
+		return 0, err
+	}
+	if ee.Has.Has(wire.ExtALPN) {
+		if !slices.Contains(c.policy.Protocols, string(ee.ALPN)) {
+			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", ee.ALPN)
+		}
+		c.Facts.ALPN = string(ee.ALPN)
+	}
+	c.transcript.Add(m.raw)
+	return clientWaitCertCR, nil
+}
+
+// certificateRequest: Section 4.4.2.
+func (c *Client) certificateRequest(m message) (state, error) {
+	var cr wire.CertificateRequest
+	if err := cr.Parse(m.body()); err != nil {
+		return 0, err
+	}
+	if len(cr.Context) != 0 {
+		return 0, fault.IllegalParameter.With("certificate_request_context in the handshake is not empty")
+	}
+	c.certRequested = true
+	c.transcript.Add(m.raw)
+	return clientWaitCert, nil
+}
+
+// certificate: Section 4.5.1.
+func (c *Client) certificate(m message) (state, error) {
+	var cert wire.Certificate
+	if err := cert.Parse(m.body(), c.hello.Has); err != nil {
+		return 0, err
+	}
+	if len(cert.Context) != 0 {
+		return 0, fault.IllegalParameter.With("certificate_request_context of a server is not empty")
+	}
+	if err := c.peer.parse(&cert); err != nil {
+		return 0, err
+	}
+	if len(c.peer.certs) == 0 {
+		return 0, fault.Undecodable.With("empty server Certificate")
+	}
+	c.transcript.Add(m.raw)
+	return clientWaitCV, c.judgeServer()
+}
+
+// certificateVerify: Section 4.5.2.
+func (c *Client) certificateVerify(m message) (state, error) {
+	if err := c.checkSignature(&c.peer, c.hello.SignatureAlgorithms, serverContext, m); err != nil {
+		return 0, err
+	}
+	c.transcript.Add(m.raw)
+	return clientWaitFinished, nil
+}
+
+// finished takes the server's Finished and sends the client's second flight.
+func (c *Client) finished(m message) (state, error) {
+	if err := c.checkFinished(&c.serverHS, m); err != nil {
+		return 0, err
+	}
+	c.transcript.Add(m.raw)
+	var clientApp, serverApp keyschedule.TrafficSecret
+	if err := c.deriveApplication(&clientApp, &serverApp); err != nil {
+		return 0, err
+	}
+	if err := c.setReadKeys(&serverApp); err != nil {
+		return 0, err
+	}
+	if err := c.openFlight(); err != nil {
+		return 0, err
+	}
+	if c.certRequested {
+		// "the client MUST send a Certificate message containing no
+		// certificates" if none is suitable.
+		b := c.Out.Buffer()
+		c.send(wire.AppendCertificate(b, nil, nil, nil, nil), len(b))
+	}
+	c.sendFinished(&c.clientHS)
+	if err := c.enqueueWriteKeys(&clientApp); err != nil {
+		return 0, err
+	}
+	c.readSecret, c.writeSecret = serverApp, clientApp
+	c.Facts.PeerCertificates = c.peer.certs
+	c.MayRead, c.MayWrite, c.Complete = true, true, true
+	c.clientHandshake = nil
+	c.Core.drop()
+	return clientConnected, nil
+}

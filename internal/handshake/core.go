@@ -1,0 +1,198 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/record"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// Core is what a connection keeps from its first byte to its last, in either
+// role. What only the handshake needs hangs on exchange and is dropped with it.
+type Core struct {
+	In    record.Reader
+	Out   record.Writer
+	Facts Facts
+
+	TakesCCS bool // the first ClientHello is behind us: Section 5
+	MayRead  bool // K_recv is the application's: records carry data
+	MayWrite bool // K_send is, or will be once the queue is sealed
+	Complete bool // both Finished messages are behind us
+
+	policy *Policy
+	suite  *algo.Suite
+	traffic
+	exporter keyschedule.ExporterSecret
+
+	*exchange
+}
+
+// Facts is what a connection knows about itself and its peer.
+type Facts struct {
+	Version    uint16
+	Suite      uint16
+	Group      tls.CurveID
+	ALPN       string
+	ServerName string
+	Kind       Kind
+
+	PeerCertificates []*x509.Certificate
+	VerifiedChains   [][]*x509.Certificate
+	PeerScheme       tls.SignatureScheme
+	OCSPResponse     []byte
+	SCTs             [][]byte
+}
+
+// Kind tells how a handshake went.
+type Kind uint8
+
+const (
+	KindUnknown Kind = iota
+	KindFull
+	KindFullWithRetry
+)
+
+// exchange is the part of a handshake that both roles have.
+type exchange struct {
+	kdf          *keyschedule.KDF
+	transcript   keyschedule.Transcript
+	clientRandom [32]byte
+
+	handshake keyschedule.HandshakeSecret
+	main      keyschedule.MainSecret
+	clientHS  keyschedule.TrafficSecret // client_handshake_traffic_secret
+	serverHS  keyschedule.TrafficSecret // server_handshake_traffic_secret
+
+	sentCCS bool
+}
+
+func (c *Core) init(p *Policy) {
+	c.policy = p
+	c.exchange = new(exchange)
+	c.In.Limit = p.MaxMessage
+	c.Out.Init(p.Fragment, p.PadBlock)
+}
+
+// start fixes the cipher suite, and with it the hash of everything.
+func (c *Core) start(suite *algo.Suite) {
+	c.suite = suite
+	c.Facts.Suite = suite.ID
+	c.kdf = keyschedule.NewKDF(suite.NewHash)
+	c.transcript.Start(suite.NewHash)
+}
+
+// send queues the handshake message that b has from start on, and adds it to
+// the transcript. b is the Buffer of Out with the message appended.
+func (c *Core) send(b []byte, start int) {
+	if door := c.policy.TestingRewrite; door != nil {
+		b = append(b[:start], door(wire.MessageType(b[start]), b[start:])...)
+	}
+	if c.transcript.Started() {
+		c.transcript.Add(b[start:])
+	}
+	c.Out.Enqueue(record.Handshake, b)
+}
+
+// sendCCS queues the change_cipher_spec that makes the handshake look like TLS
+// 1.2 to middleboxes, once (RFC 9846, Appendix E.4).
+func (c *Core) sendCCS() {
+	if !c.sentCCS {
+		c.Out.Enqueue(record.ChangeCipherSpec, append(c.Out.Buffer(), 1))
+		c.sentCCS = true
+	}
+}
+
+// keys are the record keys that secret makes (Section 7.3).
+func (c *Core) keys(kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
+	var key [32]byte
+	defer clear(key[:])
+	k := &record.Keys{Limit: c.policy.keyLimit(c.suite)}
+	secret.Key(kdf, key[:c.suite.KeyLen])
+	secret.IV(kdf, k.IV[:])
+	aead, err := c.suite.NewAEAD(key[:c.suite.KeyLen])
+	if err != nil {
+		return nil, fault.Internal.Because(err)
+	}
+	k.AEAD = aead
+	return k, nil
+}
+
+func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
+	k, err := c.keys(c.kdf, secret)
+	if err != nil {
+		return err
+	}
+	return c.In.SetKeys(k)
+}
+
+func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
+	k, err := c.keys(c.kdf, secret)
+	if err != nil {
+		return err
+	}
+	c.Out.EnqueueKeys(k)
+	return nil
+}
+
+// deriveHandshake goes from the key exchange's result to the handshake traffic
+// secrets: the transcript reaches up to the ServerHello (Section 7.1).
+func (c *Core) deriveHandshake(shared []byte) error {
+	early := c.kdf.EarlySecret(nil)
+	c.handshake = early.Handshake(c.kdf, shared)
+	clear(shared)
+	hash := c.transcript.Sum()
+	c.clientHS = c.handshake.ClientTraffic(c.kdf, hash)
+	c.serverHS = c.handshake.ServerTraffic(c.kdf, hash)
+	c.main = c.handshake.Main(c.kdf)
+	return c.policy.logKeys(c.clientRandom[:],
+		logged{"CLIENT_HANDSHAKE_TRAFFIC_SECRET", c.clientHS.Bytes()},
+		logged{"SERVER_HANDSHAKE_TRAFFIC_SECRET", c.serverHS.Bytes()})
+}
+
+// deriveApplication makes the application traffic secrets: the transcript
+// reaches up to the server's Finished.
+func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret) error {
+	hash := c.transcript.Sum()
+	*clientApp = c.main.ClientTraffic(c.kdf, hash)
+	*serverApp = c.main.ServerTraffic(c.kdf, hash)
+	c.exporter = c.main.Exporter(c.kdf, hash)
+	return c.policy.logKeys(c.clientRandom[:],
+		logged{"CLIENT_TRAFFIC_SECRET_0", clientApp.Bytes()},
+		logged{"SERVER_TRAFFIC_SECRET_0", serverApp.Bytes()},
+		logged{"EXPORTER_SECRET", c.exporter.Bytes()})
+}
+
+// drop forgets what only the handshake needed, clearing its secrets.
+func (c *Core) drop() {
+	if x := c.exchange; x != nil {
+		x.handshake.Clear()
+		x.main.Clear()
+		x.clientHS.Clear()
+		x.serverHS.Clear()
+		x.transcript.Clear()
+		if x.kdf != nil {
+			x.kdf.Clear()
+		}
+		c.exchange = nil
+	}
+}
+
+// Forget clears every secret of a connection that has failed: RFC 9846,
+// Section 6. The keys of Out stay, for the alert.
+func (c *Core) Forget() {
+	c.drop()
+	c.readSecret.Clear()
+	c.writeSecret.Clear()
+	c.exporter.Clear()
+}
+
+// Export computes keying material (RFC 9846, Section 7.5).
+func (c *Core) Export(label string, context, out []byte) error {
+	kdf := keyschedule.NewKDF(c.suite.NewHash)
+	defer kdf.Clear()
+	return c.exporter.Export(kdf, label, context, out)
+}

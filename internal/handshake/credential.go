@@ -1,0 +1,150 @@
+package handshake
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// Credential is a certificate chain with its key, ready to be sent.
+type Credential struct {
+	Chain   [][]byte // DER, leaf first
+	Leaf    *x509.Certificate
+	Key     crypto.Signer
+	Schemes []*algo.Scheme // that the key can sign with, in order of preference
+	OCSP    []byte
+	SCTs    [][]byte
+}
+
+// NewCredential checks a certificate: the chain parses, the key is the leaf's
+// and can sign with one scheme of TLS 1.3 at least.
+func NewCredential(cert *tls.Certificate) (*Credential, error) {
+	if len(cert.Certificate) == 0 {
+		return nil, errors.New("no certificate in the chain")
+	}
+	leaf := cert.Leaf
+	if leaf == nil {
+		var err error
+		if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return nil, err
+		}
+	}
+	key, ok := cert.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("private key of type %T cannot sign: it is no crypto.Signer", cert.PrivateKey)
+	}
+	pub, err := algo.CertificateKey(leaf)
+	if err != nil {
+		return nil, err
+	}
+	if own, ok := pub.Key.(interface{ Equal(crypto.PublicKey) bool }); !ok || !own.Equal(key.Public()) {
+		return nil, errors.New("private key does not belong to the certificate")
+	}
+	schemes := algo.SchemesFor(pub)
+	if only := cert.SupportedSignatureAlgorithms; only != nil {
+		schemes = slices.DeleteFunc(schemes, func(s *algo.Scheme) bool { return !slices.Contains(only, s.ID) })
+	}
+	if len(schemes) == 0 {
+		return nil, fmt.Errorf("no signature scheme of TLS 1.3 fits the %v key", leaf.PublicKeyAlgorithm)
+	}
+	return &Credential{
+		Chain:   cert.Certificate,
+		Leaf:    leaf,
+		Key:     key,
+		Schemes: schemes,
+		OCSP:    cert.OCSPStaple,
+		SCTs:    cert.SignedCertificateTimestamps,
+	}, nil
+}
+
+// scheme is the credential's first preference among those offered.
+func (c *Credential) scheme(offered wire.Uint16s) *algo.Scheme {
+	for _, s := range c.Schemes {
+		if offered.Contains(uint16(s.ID)) {
+			return s
+		}
+	}
+	return nil
+}
+
+// Credentials are a server's, to choose from by name.
+type Credentials struct {
+	all    []*Credential
+	byName map[string][]*Credential // lower case; "*.example.com" for a wildcard
+}
+
+// Add adds a credential under all the names of its leaf. Those added earlier
+// are preferred.
+func (cs *Credentials) Add(c *Credential) {
+	if cs.byName == nil {
+		cs.byName = make(map[string][]*Credential)
+	}
+	cs.all = append(cs.all, c)
+	for _, name := range c.Leaf.DNSNames {
+		name = strings.ToLower(name)
+		cs.byName[name] = append(cs.byName[name], c)
+	}
+}
+
+// Len is the number of credentials.
+func (cs *Credentials) Len() int { return len(cs.all) }
+
+// pick chooses by exact name, by wildcard, and then, for a client that names
+// nobody we know, any: the client decides whether to go on with it.
+func (cs *Credentials) pick(name string, offered wire.Uint16s) (*Credential, *algo.Scheme, error) {
+	if len(cs.all) == 0 {
+		return nil, nil, fault.NoCertificate
+	}
+	var lists [3][]*Credential
+	if name != "" {
+		lists[0] = cs.byName[name]
+		if _, parent, ok := strings.Cut(name, "."); ok {
+			lists[1] = cs.byName["*."+parent]
+		}
+	}
+	lists[2] = cs.all
+	for _, list := range lists {
+		for _, c := range list {
+			if scheme := c.scheme(offered); scheme != nil {
+				return c, scheme, nil
+			}
+		}
+	}
+	return nil, nil, fault.NoCommonScheme
+}
+
+// ValidHostname reports whether name could be a DNS host name: labels of
+// letters, digits, hyphens and underscores, with dots between them.
+func ValidHostname(name string) bool {
+	if len(name) == 0 || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if len(label) == 0 || len(label) > 63 {
+			return false
+		}
+		for _, c := range []byte(label) {
+			switch {
+			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// IsIPLiteral reports whether name is an IP address.
+func IsIPLiteral(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil
+}

@@ -1,0 +1,146 @@
+package handshake
+
+import (
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/record"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// traffic is what it takes to change the application's keys: RFC 9846,
+// Sections 4.7.3 and 7.2. When that is due, see dataRecords below; what a user
+// asks for, RefreshTrafficKeys in the root package.
+type traffic struct {
+	readSecret, writeSecret keyschedule.TrafficSecret
+
+	writeEpoch uint64 // KeyUpdates sent
+	idle       uint8  // post-handshake messages since the last data
+	requested  bool   // our update_requested has not been answered
+}
+
+// maxIdleUpdates is how many KeyUpdates a peer may send without any data
+// between them.
+const maxIdleUpdates = 32
+
+// maxWriteEpoch: "sending implementations MUST NOT allow the epoch … to exceed
+// 2^48-1".
+const maxWriteEpoch = 1<<48 - 1
+
+func (c *Client) keyUpdate(m message) (state, error) { return clientConnected, c.Core.keyUpdate(m) }
+func (s *Server) keyUpdate(m message) (state, error) { return serverConnected, s.Core.keyUpdate(m) }
+
+// keyUpdate follows the peer to its next key, and answers if it wants that.
+func (c *Core) keyUpdate(m message) error {
+	var u wire.KeyUpdate
+	if err := u.Parse(m.body()); err != nil {
+		return err
+	}
+	if c.idle++; c.idle > maxIdleUpdates {
+		return fault.TooManyKeyUpdates
+	}
+	kdf := keyschedule.NewKDF(c.suite.NewHash)
+	defer kdf.Clear()
+	next := c.readSecret.Next(kdf)
+	k, err := c.keys(kdf, &next)
+	if err != nil {
+		return err
+	}
+	if err := c.In.SetKeys(k); err != nil {
+		return err
+	}
+	c.readSecret = next
+	c.requested = false
+	if u.UpdateRequested && c.MayWrite && !c.Out.Pending() && c.writeEpoch < maxWriteEpoch {
+		// What is pending now can only be an answer, and one will do for many.
+		return c.UpdateKeys(false)
+	}
+	return nil
+}
+
+// UpdateKeys queues a KeyUpdate and the key change that it announces.
+func (c *Core) UpdateKeys(request bool) error {
+	// Until the peer has answered, "the sender MUST NOT send another KeyUpdate
+	// with request_update set to update_requested".
+	u := wire.KeyUpdate{UpdateRequested: request && !c.requested}
+	k, err := c.nextWriteKeys()
+	if err != nil {
+		return err
+	}
+	c.requested = c.requested || request
+	c.Out.Enqueue(record.Handshake, u.Append(c.Out.Buffer()))
+	c.Out.EnqueueKeys(k)
+	return nil
+}
+
+func (c *Core) nextWriteKeys() (*record.Keys, error) {
+	kdf := keyschedule.NewKDF(c.suite.NewHash)
+	defer kdf.Clear()
+	next := c.writeSecret.Next(kdf)
+	k, err := c.keys(kdf, &next)
+	if err != nil {
+		return nil, err
+	}
+	c.writeSecret = next
+	c.writeEpoch++
+	return k, nil
+}
+
+// SawData tells that the peer sent data, so that its key updates count anew.
+func (c *Core) SawData() { c.idle = 0 }
+
+// keyUpdateLen is the content of a record that has nothing but a KeyUpdate.
+const keyUpdateLen = wire.HeaderLen + 1
+
+// dataRecords is how many records n bytes of data take, and how many
+// KeyUpdates stand between them: the last record that a key may seal is kept
+// for the KeyUpdate to the next (Section 5.5).
+func (c *Core) dataRecords(n int) (records, updates int) {
+	f := c.Out.Fragment()
+	records = (n + f - 1) / f
+	if room := max(c.Out.Left(), 1) - 1; uint64(records) > room {
+		updates = 1 + int((uint64(records)-room-1)/(c.Out.Limit()-1))
+	}
+	return records, updates
+}
+
+// SealedLen is the exact size on the wire of n bytes of application data.
+func (c *Core) SealedLen(n int) int {
+	if n == 0 {
+		return 0
+	}
+	records, updates := c.dataRecords(n)
+	last := n - (records-1)*c.Out.Fragment()
+	return (records-1)*c.Out.RecordLen(c.Out.Fragment()) + c.Out.RecordLen(last) + updates*c.Out.RecordLen(keyUpdateLen)
+}
+
+// SealData seals data into dst, which has room for SealedLen bytes, and
+// returns that length.
+func (c *Core) SealData(dst, data []byte) (int, error) {
+	written := 0
+	for len(data) > 0 {
+		if c.Out.Left() <= 1 {
+			n, err := c.sealKeyUpdate(dst[written:])
+			if err != nil {
+				return 0, err
+			}
+			written += n
+		}
+		k := min(len(data), c.Out.Fragment())
+		written += c.Out.Seal(dst[written:], record.ApplicationData, data[:k])
+		data = data[k:]
+	}
+	return written, nil
+}
+
+// sealKeyUpdate writes a KeyUpdate and goes on to the next key at once.
+func (c *Core) sealKeyUpdate(dst []byte) (int, error) {
+	k, err := c.nextWriteKeys()
+	if err != nil {
+		return 0, err
+	}
+	var message [keyUpdateLen]byte
+	u := wire.KeyUpdate{}
+	n := c.Out.Seal(dst, record.Handshake, u.Append(message[:0]))
+	c.Out.SetKeys(k)
+	return n, nil
+}

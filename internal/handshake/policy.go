@@ -1,0 +1,131 @@
+package handshake
+
+import (
+	"crypto/x509"
+	"io"
+	"time"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// Policy is what a configuration means, checked once and shared by all its
+// connections. Both roles have it.
+type Policy struct {
+	Suites    []*algo.Suite  // in order of preference, not empty
+	Groups    []*algo.Group  // likewise
+	Schemes   []*algo.Scheme // likewise; those that signatures of the peer may have
+	Protocols []string       // ALPN, in order of preference
+
+	Rand   io.Reader
+	Now    func() time.Time
+	KeyLog func(label string, clientRandom, secret []byte) error // nil: none
+
+	Fragment   int // content bytes per record
+	PadBlock   int // power of two; 1: no padding
+	MaxMessage int // bytes of a handshake message
+
+	// TestingRewrite, if set, replaces every handshake message that is about
+	// to be sent. TestingKeyLimit replaces the suites' limits.
+	TestingRewrite  func(t wire.MessageType, message []byte) []byte
+	TestingKeyLimit uint64
+}
+
+// ClientPolicy is a client's.
+type ClientPolicy struct {
+	Policy
+	Roots *x509.CertPool // nil: the system's
+	Judge Judge
+
+	// What every hello carries, encoded once.
+	suites, groups, schemes wire.Uint16s
+	protocols               wire.Protocols
+}
+
+// Encode prepares what every ClientHello of the policy carries.
+func (p *ClientPolicy) Encode() {
+	for _, s := range p.Suites {
+		p.suites = wire.AppendUint16s(p.suites, s.ID)
+	}
+	for _, g := range p.Groups {
+		p.groups = wire.AppendUint16s(p.groups, g.ID)
+	}
+	for _, s := range p.Schemes {
+		p.schemes = wire.AppendUint16s(p.schemes, s.ID)
+	}
+	for _, name := range p.Protocols {
+		p.protocols = wire.AppendProtocol(p.protocols, name)
+	}
+}
+
+// ServerPolicy is a server's.
+type ServerPolicy struct {
+	Policy
+	Credentials Credentials
+	// Pick chooses a credential by the client's hello; nil and no error fall
+	// back to Credentials. It may be nil.
+	Pick func(*wire.ClientHello) (*Credential, error)
+	// PreferClientChaCha follows a client that puts ChaCha20 first, which
+	// says that it has no AES instructions.
+	PreferClientChaCha bool
+	// CookieKey authenticates the cookies of stateless retries; nil: none.
+	CookieKey []byte
+}
+
+// Judge is how a peer's certificates are judged.
+type Judge struct {
+	Instead func(*Verification) error // of the default verification; or nil
+	After   func(*Verification) error // that it, or Instead, has accepted; or nil
+}
+
+// Verification is what there is to judge a peer by.
+type Verification struct {
+	Certificates   []*x509.Certificate // the peer's own first
+	ServerName     string              // that a client wants to reach
+	OCSPResponse   []byte
+	SCTs           [][]byte
+	Time           time.Time
+	VerifiedChains [][]*x509.Certificate // nil before default verification
+}
+
+// logged is a secret under its name in the key log.
+type logged struct {
+	label  string
+	secret []byte
+}
+
+func (p *Policy) logKeys(clientRandom []byte, keys ...logged) error {
+	if p.KeyLog == nil {
+		return nil
+	}
+	for _, k := range keys {
+		if err := p.KeyLog(k.label, clientRandom, k.secret); err != nil {
+			return fault.Internal.Because(err)
+		}
+	}
+	return nil
+}
+
+func (p *Policy) keyLimit(s *algo.Suite) uint64 {
+	if p.TestingKeyLimit != 0 {
+		return p.TestingKeyLimit
+	}
+	return s.Limit
+}
+
+func (p *Policy) suite(id uint16) *algo.Suite {
+	for _, s := range p.Suites {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p *Policy) random(b []byte) error {
+	if _, err := io.ReadFull(p.Rand, b); err != nil {
+		return fault.Internal.Because(err)
+	}
+	return nil
+}

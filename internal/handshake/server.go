@@ -1,0 +1,75 @@
+package handshake
+
+import (
+	"crypto/sha256"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// The states of a server: RFC 9846, Appendix A.2. RECVD_CH, NEGOTIATED and
+// WAIT_FLIGHT2 are passed through without waiting.
+const (
+	serverStart state = iota
+	serverStartRetried
+	serverWaitFinished
+	serverConnected
+)
+
+// serverTable is the whole server on one page.
+var serverTable = table[Server]{
+	serverStart: {"START", []arm[Server]{
+		{kind(wire.TypeClientHello), (*Server).clientHello, []state{serverStartRetried, serverWaitFinished}},
+	}},
+	serverStartRetried: {"START after HelloRetryRequest", []arm[Server]{
+		{kind(wire.TypeClientHello), (*Server).secondHello, []state{serverWaitFinished}},
+	}},
+	serverWaitFinished: {"WAIT_FINISHED", []arm[Server]{
+		{kind(wire.TypeFinished), (*Server).finished, []state{serverConnected}},
+	}},
+	serverConnected: {"CONNECTED", []arm[Server]{
+		{kind(wire.TypeKeyUpdate), (*Server).keyUpdate, []state{serverConnected}},
+	}},
+}
+
+// Server is the server's side of a connection.
+type Server struct {
+	Core
+	policy *ServerPolicy
+	state  state
+
+	*serverHandshake
+}
+
+// serverHandshake is what a server holds until it is CONNECTED.
+type serverHandshake struct {
+	retryGroup *algo.Group       // that the HelloRetryRequest asked for; nil: none
+	invariant  [sha256.Size]byte // of the first hello, once it was retried
+	credential *Credential
+
+	clientApp, serverApp keyschedule.TrafficSecret
+}
+
+// Init makes s a server that waits for a ClientHello.
+func (s *Server) Init(policy *ServerPolicy) {
+	s.policy = policy
+	s.serverHandshake = new(serverHandshake)
+	s.Core.init(&policy.Policy)
+	// To a stateless server the first record may be the client's second:
+	// Section 4.3.2.
+	s.TakesCCS = policy.CookieKey != nil
+}
+
+// Handle implements Machine.
+func (s *Server) Handle(raw []byte) error {
+	next, err := serverTable.handle(s, s.state, classify(raw))
+	s.state = next
+	return err
+}
+
+// State implements Machine.
+func (s *Server) State() string { return serverTable[s.state].name }
+
+// PrepareAlert implements Machine: a server's keys change with its flight.
+func (s *Server) PrepareAlert() {}

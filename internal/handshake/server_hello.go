@@ -1,0 +1,192 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"slices"
+	"strings"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// choice is what a server has selected by a ClientHello: the way from RECVD_CH
+// to NEGOTIATED.
+type choice struct {
+	suite *algo.Suite
+	group *algo.Group
+	share []byte // the client's, of the group; nil: retry for it
+}
+
+// clientHello answers the first hello: with the server's flight, or with a
+// HelloRetryRequest.
+func (s *Server) clientHello(m message) (state, error) {
+	var h wire.ClientHello
+	if err := s.parseHello(&h, m); err != nil {
+		return 0, err
+	}
+	ch, err := s.choose(&h)
+	if err != nil {
+		return 0, err
+	}
+	if h.Has.Has(wire.ExtCookie) && s.policy.CookieKey != nil {
+		return s.resumeRetry(&h, &ch, m)
+	}
+	s.start(ch.suite)
+	s.transcript.Add(m.raw)
+	if ch.share == nil || s.policy.CookieKey != nil {
+		return s.retry(&h, &ch, m)
+	}
+	s.Facts.Kind = KindFull
+	return s.flight(&h, &ch)
+}
+
+// parseHello checks what does not depend on choices: RFC 9846, Sections 4.2.2
+// and 9.2.
+func (s *Server) parseHello(h *wire.ClientHello, m message) error {
+	if err := h.Parse(m.body()); err != nil {
+		return err
+	}
+	if !h.Has.Has(wire.ExtSupportedVersions) || !h.SupportedVersions.Contains(tls.VersionTLS13) {
+		return fault.UnsupportedVersion.With("the client does not offer TLS 1.3")
+	}
+	if h.LegacyVersion != tls.VersionTLS12 {
+		return fault.UnsupportedVersion.With("legacy_version %#04x", h.LegacyVersion)
+	}
+	if len(h.CompressionMethods) != 1 || h.CompressionMethods[0] != 0 {
+		return fault.IllegalParameter.With("compression methods in a TLS 1.3 hello")
+	}
+	if h.Has.Has(wire.ExtSupportedGroups) != h.Has.Has(wire.ExtKeyShare) {
+		return fault.MissingExtension.With("supported_groups and key_share go together")
+	}
+	if h.Has.Has(wire.ExtPreSharedKey) {
+		if !h.Has.Has(wire.ExtPSKKeyExchangeModes) {
+			return fault.MissingExtension.With("pre_shared_key without psk_key_exchange_modes")
+		}
+	}
+	// Without a PSK that we would take, the handshake is by certificate.
+	if !h.Has.Has(wire.ExtSignatureAlgorithms) || !h.Has.Has(wire.ExtSupportedGroups) {
+		return fault.MissingExtension.With("signature_algorithms and supported_groups")
+	}
+	for group := range h.KeyShares.All() {
+		if !h.SupportedGroups.Contains(group) {
+			return fault.IllegalParameter.With("share of group %v, which is not in supported_groups", tls.CurveID(group))
+		}
+	}
+	if h.Has.Has(wire.ExtEarlyData) && !h.Has.Has(wire.ExtPreSharedKey) {
+		return fault.IllegalParameter.With("early_data without pre_shared_key")
+	}
+	copy(s.clientRandom[:], h.Random)
+	s.TakesCCS = true
+	return nil
+}
+
+func (s *Server) choose(h *wire.ClientHello) (ch choice, err error) {
+	if ch.suite = s.chooseSuite(h); ch.suite == nil {
+		return ch, fault.NoCommonSuite
+	}
+	if ch.group = s.chooseGroup(h); ch.group == nil {
+		return ch, fault.NoCommonGroup
+	}
+	ch.share, _ = h.KeyShares.Find(uint16(ch.group.ID))
+	return ch, nil
+}
+
+// chooseSuite takes the server's first preference. A client that prefers
+// ChaCha20 to all of AES has no AES instructions, and is followed if the
+// server has no preference of its own.
+func (s *Server) chooseSuite(h *wire.ClientHello) *algo.Suite {
+	if s.policy.PreferClientChaCha {
+		for i := range h.CipherSuites.Len() {
+			if suite := s.policy.suite(h.CipherSuites.At(i)); suite != nil {
+				if suite.ID == tls.TLS_CHACHA20_POLY1305_SHA256 {
+					return suite
+				}
+				break
+			}
+		}
+	}
+	for _, suite := range s.policy.Suites {
+		if h.CipherSuites.Contains(suite.ID) {
+			return suite
+		}
+	}
+	return nil
+}
+
+// chooseGroup takes the server's first preference among the groups that the
+// client has, but rather one that there is a share of than a retry; except
+// that only the retry would be safe from a quantum computer.
+func (s *Server) chooseGroup(h *wire.ClientHello) *algo.Group {
+	var first *algo.Group
+	for _, g := range s.policy.Groups {
+		if !h.SupportedGroups.Contains(uint16(g.ID)) {
+			continue
+		}
+		if first == nil {
+			first = g
+		}
+		if _, ok := h.KeyShares.Find(uint16(g.ID)); ok && (g.PostQuantum || !first.PostQuantum) {
+			return g
+		}
+	}
+	return first
+}
+
+// chooseProtocol is ALPN by the server's preference: RFC 7301, Section 3.2.
+func (s *Server) chooseProtocol(h *wire.ClientHello) error {
+	if !h.Has.Has(wire.ExtALPN) || len(s.policy.Protocols) == 0 {
+		return nil
+	}
+	for _, name := range s.policy.Protocols {
+		if h.ALPN.Contains(name) {
+			s.Facts.ALPN = name
+			return nil
+		}
+	}
+	return fault.NoCommonProtocol
+}
+
+// chooseCredential picks the certificate by name and by the signature schemes
+// of the client: Section 4.5.1.2.
+func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Scheme, error) {
+	if s.policy.Pick != nil {
+		credential, err := s.policy.Pick(h)
+		if err != nil {
+			return nil, nil, fault.NoCertificate.Because(err)
+		}
+		if credential != nil {
+			if scheme := credential.scheme(h.SignatureAlgorithms); scheme != nil {
+				return credential, scheme, nil
+			}
+			return nil, nil, fault.NoCommonScheme
+		}
+	}
+	return s.policy.Credentials.pick(s.Facts.ServerName, h.SignatureAlgorithms)
+}
+
+// readServerName takes the server_name of RFC 6066, Section 3. Literal
+// addresses, which it forbids, are as good as no name.
+func (s *Server) readServerName(h *wire.ClientHello) error {
+	if !h.Has.Has(wire.ExtServerName) {
+		return nil
+	}
+	if !ValidHostname(string(h.ServerName)) {
+		return fault.IllegalParameter.With("server_name is not a host name")
+	}
+	if !IsIPLiteral(string(h.ServerName)) {
+		s.Facts.ServerName = strings.ToLower(string(h.ServerName))
+	}
+	return nil
+}
+
+// sameShares reports whether a second hello brought the one share that the
+// retry asked for: "a list containing a single KeyShareEntry from the
+// indicated group" (Section 4.2.2).
+func sameShares(h *wire.ClientHello, group *algo.Group) bool {
+	var groups []uint16
+	for id := range h.KeyShares.All() {
+		groups = append(groups, id)
+	}
+	return slices.Equal(groups, []uint16{uint16(group.ID)})
+}

@@ -1,0 +1,136 @@
+package handshake
+
+import (
+	"crypto/tls"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// flight sends all that a server has to say before it hears from the client
+// again: ServerHello to Finished. RFC 9846, Section 2.
+func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
+	if err := s.readServerName(h); err != nil {
+		return 0, err
+	}
+	if err := s.chooseProtocol(h); err != nil {
+		return 0, err
+	}
+	credential, scheme, err := s.chooseCredential(h)
+	if err != nil {
+		return 0, err
+	}
+	s.Facts.Version = tls.VersionTLS13
+	s.Facts.Group = ch.group.ID
+
+	if err := s.sendServerHello(h, ch); err != nil {
+		return 0, err
+	}
+	s.sendEncryptedExtensions(h)
+	s.sendCertificate(h, credential)
+	if err := s.sendCertificateVerify(credential, scheme); err != nil {
+		return 0, err
+	}
+	s.sendFinished(&s.serverHS)
+
+	if err := s.deriveApplication(&s.clientApp, &s.serverApp); err != nil {
+		return 0, err
+	}
+	// "Any records following a Finished message MUST be encrypted under the
+	// appropriate application traffic key", alerts included.
+	return serverWaitFinished, s.enqueueWriteKeys(&s.serverApp)
+}
+
+// sendServerHello agrees on the shared secret and changes both directions to
+// the handshake keys.
+func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
+	share, shared, err := ch.group.Respond(s.policy.Rand, ch.share)
+	if err != nil {
+		return err
+	}
+	var random [32]byte
+	if err := s.policy.random(random[:]); err != nil {
+		return err
+	}
+	hello := wire.ServerHello{
+		LegacyVersion:    tls.VersionTLS12,
+		Random:           random[:],
+		SessionID:        h.SessionID,
+		CipherSuite:      ch.suite.ID,
+		Has:              1<<wire.ExtSupportedVersions | 1<<wire.ExtKeyShare,
+		SupportedVersion: tls.VersionTLS13,
+		KeyShareGroup:    uint16(ch.group.ID),
+		KeyShare:         share,
+	}
+	b := s.Out.Buffer()
+	s.send(hello.Append(b), len(b))
+	if len(h.SessionID) > 0 {
+		s.sendCCS()
+	}
+	if err := s.deriveHandshake(shared); err != nil {
+		return err
+	}
+	if err := s.setReadKeys(&s.clientHS); err != nil {
+		return err
+	}
+	return s.enqueueWriteKeys(&s.serverHS)
+}
+
+// sendEncryptedExtensions: Section 4.4.1.
+func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
+	var ee wire.EncryptedExtensions
+	if s.Facts.ServerName != "" {
+		ee.Has = ee.Has.With(wire.ExtServerName)
+	}
+	if s.Facts.ALPN != "" {
+		ee.Has = ee.Has.With(wire.ExtALPN)
+		ee.ALPN = []byte(s.Facts.ALPN)
+	}
+	b := s.Out.Buffer()
+	s.send(ee.Append(b), len(b))
+}
+
+// sendCertificate: Sections 4.5.1 and 4.5.1.1.
+func (s *Server) sendCertificate(h *wire.ClientHello, credential *Credential) {
+	var ocsp []byte
+	var scts [][]byte
+	if h.Has.Has(wire.ExtStatusRequest) {
+		ocsp = credential.OCSP
+	}
+	if h.Has.Has(wire.ExtSCT) {
+		scts = credential.SCTs
+	}
+	b := s.Out.Buffer()
+	s.send(wire.AppendCertificate(b, nil, credential.Chain, ocsp, scts), len(b))
+}
+
+// sendCertificateVerify: Section 4.5.2.
+func (s *Server) sendCertificateVerify(credential *Credential, scheme *algo.Scheme) error {
+	signature, err := scheme.Sign(credential.Key, s.policy.Rand, s.signedContent(serverContext))
+	if err != nil {
+		return fault.Internal.Because(err)
+	}
+	cv := wire.CertificateVerify{Algorithm: uint16(scheme.ID), Signature: signature}
+	b := s.Out.Buffer()
+	s.send(cv.Append(b), len(b))
+	return nil
+}
+
+// finished takes the client's Finished, which ends the handshake.
+func (s *Server) finished(m message) (state, error) {
+	if err := s.checkFinished(&s.clientHS, m); err != nil {
+		return 0, err
+	}
+	s.transcript.Add(m.raw)
+	if err := s.setReadKeys(&s.clientApp); err != nil {
+		return 0, err
+	}
+	s.readSecret, s.writeSecret = s.clientApp, s.serverApp
+	s.MayRead, s.MayWrite, s.Complete = true, true, true
+	s.clientApp.Clear()
+	s.serverApp.Clear()
+	s.serverHandshake = nil
+	s.Core.drop()
+	return serverConnected, nil
+}
