@@ -1,0 +1,393 @@
+package baretls
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/handshake"
+	"github.com/baretls/baretls/internal/record"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// ClientConfig is what a client offers and whom it trusts. The zero value is a
+// good client: it trusts the system's roots. A config is checked at its first
+// use; it must not be changed after that, and can be shared by any number of
+// connections from any goroutine.
+type ClientConfig struct {
+	// RootCAs are the authorities that the server's chain has to lead to; nil
+	// stands for the system's. Verification is crypto/x509's.
+	RootCAs *x509.CertPool
+	// CustomVerify replaces the default verification, the check of the name
+	// included, if it is set. An error ends the handshake with the alert
+	// bad_certificate. It must not block.
+	CustomVerify func(*PeerVerification) error
+	// VerifyPeer runs, if it is set, after the default verification or
+	// CustomVerify has accepted the server, and may refuse it all the same.
+	VerifyPeer func(*PeerVerification) error
+
+	// NextProtos are the application protocols offered by ALPN (RFC 7301), in
+	// order of preference. A server may ignore them: see ALPNProtocol.
+	NextProtos []string
+	// CipherSuites in order of preference; nil stands for all that are
+	// supported: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 and
+	// TLS_CHACHA20_POLY1305_SHA256.
+	CipherSuites []uint16
+	// Groups for the key exchange in order of preference; nil stands for
+	// X25519MLKEM768, X25519, P-256, P-384, SecP256r1MLKEM768,
+	// SecP384r1MLKEM1024 and P-521. The client guesses that the server takes
+	// the first, or its classical half; others cost a round trip.
+	Groups []tls.CurveID
+	// SignatureSchemes that the server's signatures may have, in order of
+	// preference; nil stands for all that are supported.
+	SignatureSchemes []tls.SignatureScheme
+
+	// KeyLogWriter is written the secrets of each connection to, in the format
+	// of SSLKEYLOGFILE (RFC 9850), if it is set. That gives up all secrecy:
+	// it is for debugging only. Writes are serialized.
+	KeyLogWriter io.Writer
+	// Time is the clock; nil stands for time.Now.
+	Time func() time.Time
+	// Rand is the source of randoms and of key shares; nil stands for
+	// crypto/rand. Encapsulation of ML-KEM and signatures take their
+	// randomness from the system in any case. It must be safe for concurrent
+	// use if the config is shared.
+	Rand io.Reader
+
+	// MaxFragmentSize is how many bytes of content a record gets at most, 64
+	// to 16384; 0 stands for 16384. Header and tag, 22 bytes, come on top.
+	MaxFragmentSize int
+	// RecordPadding pads the content of protected records to a multiple of so
+	// many bytes, a power of two that divides the fragment size (RFC 9846,
+	// Section 5.4); 0 and 1 pad nothing.
+	RecordPadding int
+	// MaxHandshakeMessageSize is how large a handshake message of the peer may
+	// be, 4096 to 16777215 bytes; 0 stands for 65536. A chain of certificates
+	// is one message.
+	MaxHandshakeMessageSize int
+
+	compiled compiled[handshake.ClientPolicy]
+}
+
+// ServerConfig is what a server answers with. It needs certificates, or a
+// function that finds them. A config is checked at its first use; it must not
+// be changed after that, and can be shared by any number of connections from
+// any goroutine.
+type ServerConfig struct {
+	// Certificates to choose from by the server name that the client asks for,
+	// and by the signature schemes it has. For a name that none has, and for a
+	// client that gives none, the first that it can verify is taken. OCSP
+	// staples and SCTs are sent to clients that ask.
+	Certificates []tls.Certificate
+	// GetCertificate chooses by the ClientHello, before Certificates and
+	// instead of them unless it returns nil. An error ends the handshake with
+	// the alert handshake_failure. It must not block.
+	GetCertificate func(*ClientHello) (*tls.Certificate, error)
+
+	// NextProtos are the application protocols in order of preference (ALPN,
+	// RFC 7301). A client that offers only others is refused with the alert
+	// no_application_protocol; one that offers none is not.
+	NextProtos []string
+	// CipherSuites in order of preference; nil stands for all that are
+	// supported, and for following clients that prefer ChaCha20 because they
+	// have no AES instructions.
+	CipherSuites []uint16
+	// Groups for the key exchange in order of preference; nil stands for those
+	// of ClientConfig. A client without a share of a fitting group is asked
+	// for one by HelloRetryRequest, also for the sake of a post-quantum group.
+	Groups []tls.CurveID
+
+	// RetryCookieKey makes the server stateless up to the second ClientHello:
+	// each client is first answered by a HelloRetryRequest with a cookie, and
+	// its second hello is accepted by any connection with the same key, this
+	// one or a new one. For transports that have to check the return path; it
+	// costs a round trip. 32 bytes or more; nil turns it off.
+	RetryCookieKey []byte
+
+	// KeyLogWriter, Time and Rand: see ClientConfig.
+	KeyLogWriter io.Writer
+	Time         func() time.Time
+	Rand         io.Reader
+
+	// MaxFragmentSize, RecordPadding and MaxHandshakeMessageSize: see
+	// ClientConfig.
+	MaxFragmentSize         int
+	RecordPadding           int
+	MaxHandshakeMessageSize int
+
+	compiled compiled[handshake.ServerPolicy]
+}
+
+// PeerVerification is what a peer can be judged by.
+type PeerVerification struct {
+	// Certificates that the peer sent, its own first.
+	Certificates []*x509.Certificate
+	// ServerName is the name given to NewClient.
+	ServerName string
+	// OCSPResponse and SignedCertificateTimestamps came with the certificate.
+	OCSPResponse                []byte
+	SignedCertificateTimestamps [][]byte
+	// Time is the time to judge by.
+	Time time.Time
+	// VerifiedChains are those that the default verification found; a
+	// CustomVerify may set them.
+	VerifiedChains [][]*x509.Certificate
+}
+
+// ClientHello is what a client offers: what a certificate is chosen by.
+type ClientHello struct {
+	ServerName       string // as it was sent, or empty
+	ALPNProtocols    []string
+	Versions         []uint16
+	CipherSuites     []uint16
+	Groups           []tls.CurveID
+	SignatureSchemes []tls.SignatureScheme
+}
+
+// compiled is a policy that is made at the first use of a config.
+type compiled[P any] struct {
+	once   sync.Once
+	policy *P
+	err    error
+}
+
+func (c *compiled[P]) get(make func() (*P, error)) (*P, error) {
+	c.once.Do(func() { c.policy, c.err = make() })
+	return c.policy, c.err
+}
+
+func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
+	if c == nil {
+		return nil, &ConfigError{"ClientConfig", errors.New("is nil")}
+	}
+	return c.compiled.get(func() (*handshake.ClientPolicy, error) {
+		p := &handshake.ClientPolicy{
+			Roots: c.RootCAs,
+			Judge: handshake.Judge{Instead: judge(c.CustomVerify), After: judge(c.VerifyPeer)},
+		}
+		var err error
+		p.Policy, err = settings{
+			c.NextProtos, c.CipherSuites, c.Groups, c.SignatureSchemes, c.KeyLogWriter,
+			c.Time, c.Rand, c.MaxFragmentSize, c.RecordPadding, c.MaxHandshakeMessageSize,
+		}.policy()
+		p.Encode()
+		return p, err
+	})
+}
+
+func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
+	if c == nil {
+		return nil, &ConfigError{"ServerConfig", errors.New("is nil")}
+	}
+	return c.compiled.get(func() (*handshake.ServerPolicy, error) {
+		p := &handshake.ServerPolicy{
+			PreferClientChaCha: c.CipherSuites == nil,
+			CookieKey:          slices.Clone(c.RetryCookieKey),
+		}
+		for i := range c.Certificates {
+			credential, err := handshake.NewCredential(&c.Certificates[i])
+			if err != nil {
+				return nil, &ConfigError{fmt.Sprintf("Certificates[%d]", i), err}
+			}
+			p.Credentials.Add(credential)
+		}
+		if get := c.GetCertificate; get != nil {
+			p.Pick = func(h *wire.ClientHello) (*handshake.Credential, error) {
+				cert, err := get(viewHello(h))
+				if cert == nil || err != nil {
+					return nil, err
+				}
+				return handshake.NewCredential(cert)
+			}
+		} else if p.Credentials.Len() == 0 {
+			return nil, &ConfigError{"Certificates", errors.New("a server needs a certificate or GetCertificate")}
+		}
+		if n := len(c.RetryCookieKey); c.RetryCookieKey != nil && n < 32 {
+			return nil, &ConfigError{"RetryCookieKey", fmt.Errorf("%d bytes are less than 32", n)}
+		}
+		var err error
+		p.Policy, err = settings{
+			c.NextProtos, c.CipherSuites, c.Groups, nil, c.KeyLogWriter,
+			c.Time, c.Rand, c.MaxFragmentSize, c.RecordPadding, c.MaxHandshakeMessageSize,
+		}.policy()
+		return p, err
+	})
+}
+
+// settings are the fields that both configs have.
+type settings struct {
+	protocols  []string
+	suites     []uint16
+	groups     []tls.CurveID
+	schemes    []tls.SignatureScheme
+	keyLog     io.Writer
+	time       func() time.Time
+	rand       io.Reader
+	fragment   int
+	padding    int
+	maxMessage int
+}
+
+func (s settings) policy() (p handshake.Policy, err error) {
+	if p.Protocols, err = checkProtocols(s.protocols); err != nil {
+		return p, err
+	}
+	if p.Suites, err = lookUp("CipherSuites", s.suites, algo.DefaultSuites(), algo.SuiteByID); err != nil {
+		return p, err
+	}
+	if p.Groups, err = lookUp("Groups", s.groups, algo.DefaultGroups(), algo.GroupByID); err != nil {
+		return p, err
+	}
+	if p.Schemes, err = lookUp("SignatureSchemes", s.schemes, algo.DefaultSchemes(), algo.SchemeByID); err != nil {
+		return p, err
+	}
+	if !slices.ContainsFunc(p.Schemes, (*algo.Scheme).InHandshake13) {
+		return p, &ConfigError{"SignatureSchemes", errors.New("none of them can sign a TLS 1.3 handshake")}
+	}
+	if p.Fragment, err = inRange("MaxFragmentSize", s.fragment, record.MaxPlaintext, record.MinFragment, record.MaxPlaintext); err != nil {
+		return p, err
+	}
+	if p.PadBlock, err = inRange("RecordPadding", s.padding, 1, 1, p.Fragment); err != nil {
+		return p, err
+	}
+	if p.PadBlock&(p.PadBlock-1) != 0 || p.Fragment%p.PadBlock != 0 {
+		return p, &ConfigError{"RecordPadding", fmt.Errorf("%d is not a power of two that divides the fragment size %d", p.PadBlock, p.Fragment)}
+	}
+	if p.MaxMessage, err = inRange("MaxHandshakeMessageSize", s.maxMessage, 1<<16, 4096, 1<<24-1); err != nil {
+		return p, err
+	}
+	p.Now = s.time
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	p.Rand = s.rand
+	if p.Rand == nil {
+		p.Rand = rand.Reader
+	}
+	if s.keyLog != nil {
+		p.KeyLog = keyLogger(s.keyLog)
+	}
+	return p, nil
+}
+
+// lookUp resolves a list of IDs, or the default one if it is nil.
+func lookUp[ID ~uint16, T any](field string, ids, defaults []ID, find func(ID) *T) ([]*T, error) {
+	switch {
+	case ids == nil:
+		ids = defaults
+	case len(ids) == 0:
+		return nil, &ConfigError{field, errors.New("an empty list leaves nothing to negotiate; nil stands for the default")}
+	}
+	found := make([]*T, len(ids))
+	for i, id := range ids {
+		if found[i] = find(id); found[i] == nil {
+			return nil, &ConfigError{fmt.Sprintf("%s[%d]", field, i), fmt.Errorf("%#04x is not supported", uint16(id))}
+		}
+		if slices.Contains(ids[:i], id) {
+			return nil, &ConfigError{fmt.Sprintf("%s[%d]", field, i), fmt.Errorf("%#04x is listed twice", uint16(id))}
+		}
+	}
+	return found, nil
+}
+
+func inRange(field string, n, zero, low, high int) (int, error) {
+	if n == 0 {
+		return zero, nil
+	}
+	if n < low || n > high {
+		return 0, &ConfigError{field, fmt.Errorf("%d is not between %d and %d", n, low, high)}
+	}
+	return n, nil
+}
+
+func checkProtocols(names []string) ([]string, error) {
+	total := 0
+	for i, name := range names {
+		if len(name) == 0 || len(name) > 255 {
+			return nil, &ConfigError{fmt.Sprintf("NextProtos[%d]", i), fmt.Errorf("a protocol name has 1 to 255 bytes, this one %d", len(name))}
+		}
+		total += 1 + len(name)
+	}
+	if total > 1<<14 {
+		return nil, &ConfigError{"NextProtos", fmt.Errorf("%d bytes are too many for a hello", total)}
+	}
+	return slices.Clone(names), nil
+}
+
+// checkServerName returns the name to verify and the one to send, which is
+// empty for addresses: RFC 6066, Section 3.
+func checkServerName(name string, optional bool) (verify, sni string, err error) {
+	switch trimmed := strings.TrimSuffix(name, "."); {
+	case name == "" && optional:
+		return "", "", nil
+	case name == "":
+		return "", "", errors.New("baretls: a client needs the name of the server, or CustomVerify")
+	case handshake.IsIPLiteral(name):
+		return name, "", nil
+	case handshake.ValidHostname(trimmed):
+		return trimmed, trimmed, nil
+	}
+	return "", "", fmt.Errorf("baretls: %q is neither a host name nor an IP address", name)
+}
+
+// judge adapts a user's verification.
+func judge(f func(*PeerVerification) error) func(*handshake.Verification) error {
+	if f == nil {
+		return nil
+	}
+	return func(v *handshake.Verification) error {
+		p := PeerVerification{
+			Certificates:                v.Certificates,
+			ServerName:                  v.ServerName,
+			OCSPResponse:                v.OCSPResponse,
+			SignedCertificateTimestamps: v.SCTs,
+			Time:                        v.Time,
+			VerifiedChains:              v.VerifiedChains,
+		}
+		err := f(&p)
+		v.VerifiedChains = p.VerifiedChains
+		return err
+	}
+}
+
+// keyLogger writes lines of the NSS key log format.
+func keyLogger(w io.Writer) func(label string, clientRandom, secret []byte) error {
+	var mutex sync.Mutex
+	return func(label string, clientRandom, secret []byte) error {
+		line := fmt.Appendf(nil, "%s %x %x\n", label, clientRandom, secret)
+		mutex.Lock()
+		defer mutex.Unlock()
+		_, err := w.Write(line)
+		return err
+	}
+}
+
+func viewHello(h *wire.ClientHello) *ClientHello {
+	v := &ClientHello{
+		ServerName:       string(h.ServerName),
+		Versions:         view[uint16](h.SupportedVersions),
+		CipherSuites:     view[uint16](h.CipherSuites),
+		Groups:           view[tls.CurveID](h.SupportedGroups),
+		SignatureSchemes: view[tls.SignatureScheme](h.SignatureAlgorithms),
+	}
+	for name := range h.ALPN.All() {
+		v.ALPNProtocols = append(v.ALPNProtocols, string(name))
+	}
+	return v
+}
+
+func view[T ~uint16](l wire.Uint16s) []T {
+	v := make([]T, l.Len())
+	for i := range v {
+		v[i] = T(l.At(i))
+	}
+	return v
+}

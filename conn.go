@@ -1,0 +1,83 @@
+package baretls
+
+import (
+	"github.com/baretls/baretls/internal/handshake"
+)
+
+// Conn is what client and server connections have in common: the turn, the
+// states it leads to, and what has been negotiated. It does no I/O, starts no
+// goroutine and keeps no buffer once it is idle.
+//
+// A Conn is not safe for concurrent use. The zero Conn is not usable: see
+// NewClient and NewServer.
+type Conn struct {
+	core    *handshake.Core
+	machine handshake.Machine
+
+	// The turn in hand.
+	in   []byte // the caller's; nil in a quiet state
+	used int    // of in: opened, and so to be discarded
+	at   place
+	need int // bytes missing for the next record, in a quiet state
+
+	// What came before it.
+	err         *Error // why the connection failed; the same for ever
+	anything    bool   // a record has been seen
+	unsent      bool   // records were encoded and not yet said to be sent
+	peerClosed  bool   // the peer's close_notify is here
+	peerTold    bool   // and the caller knows
+	writeClosed bool   // our close_notify is out
+	inputClosed bool   // the transport has ended
+	useless     uint8  // records in a row that brought nothing
+	warnings    uint8
+}
+
+// ClientConn is a client's connection: a Conn and what only a client has.
+type ClientConn struct {
+	Conn
+	client handshake.Client
+}
+
+// NewClient returns a client connection to the server of that name, a DNS name
+// or an IP address, that the server's certificate will have to match. The
+// ClientHello is ready: the first turn is EncodeTLSData.
+//
+// The config may be shared by any number of connections and must not be changed
+// afterwards. A *ConfigError says what is wrong with it; a name that is neither
+// kind is an error too. No name at all is an error unless CustomVerify is set.
+func NewClient(config *ClientConfig, serverName string) (*ClientConn, error) {
+	policy, err := config.compile()
+	if err != nil {
+		return nil, err
+	}
+	name, sni, err := checkServerName(serverName, config.CustomVerify != nil)
+	if err != nil {
+		return nil, err
+	}
+	c := new(ClientConn)
+	c.Conn.core, c.Conn.machine = &c.client.Core, &c.client
+	if err := c.client.Init(policy, name, sni); err != nil {
+		return nil, localError(err)
+	}
+	return c, nil
+}
+
+// ServerConn is a server's connection: a Conn and what only a server has.
+type ServerConn struct {
+	Conn
+	server handshake.Server
+}
+
+// NewServer returns a server connection that waits for a ClientHello. The
+// config may be shared by any number of connections and must not be changed
+// afterwards. A *ConfigError says what is wrong with it.
+func NewServer(config *ServerConfig) (*ServerConn, error) {
+	policy, err := config.compile()
+	if err != nil {
+		return nil, err
+	}
+	s := new(ServerConn)
+	s.Conn.core, s.Conn.machine = &s.server.Core, &s.server
+	s.server.Init(policy)
+	return s, nil
+}

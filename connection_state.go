@@ -1,0 +1,120 @@
+package baretls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/baretls/baretls/internal/handshake"
+)
+
+// HandshakeKind tells how a handshake went.
+type HandshakeKind uint8
+
+const (
+	// HandshakeUnknown: it is not decided yet.
+	HandshakeUnknown = HandshakeKind(handshake.KindUnknown)
+	// HandshakeFull is one with certificates.
+	HandshakeFull = HandshakeKind(handshake.KindFull)
+	// HandshakeFullWithHelloRetryRequest took an extra round trip.
+	HandshakeFullWithHelloRetryRequest = HandshakeKind(handshake.KindFullWithRetry)
+)
+
+func (k HandshakeKind) String() string {
+	switch k {
+	case HandshakeUnknown:
+		return "unknown"
+	case HandshakeFull:
+		return "full"
+	case HandshakeFullWithHelloRetryRequest:
+		return "full with HelloRetryRequest"
+	}
+	return fmt.Sprintf("HandshakeKind(%d)", uint8(k))
+}
+
+// The accessors below may be used at any time. Until the handshake is complete
+// what they return is what the peer claims, not what is authenticated: ask
+// IsHandshaking.
+
+// IsHandshaking reports whether the handshake is not complete: for a client
+// until the server's Finished is verified, for a server until the client's is.
+func (c *Conn) IsHandshaking() bool { return !c.core.Complete }
+
+// ALPNProtocol is the application protocol that was agreed on (RFC 7301), or
+// empty if there is none.
+func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN }
+
+// ProtocolVersion is tls.VersionTLS13, or 0 before it is known.
+func (c *Conn) ProtocolVersion() uint16 { return c.core.Facts.Version }
+
+// NegotiatedCipherSuite is the cipher suite, as in crypto/tls, or 0.
+func (c *Conn) NegotiatedCipherSuite() uint16 { return c.core.Facts.Suite }
+
+// NegotiatedKeyExchangeGroup is the key exchange group, or 0.
+func (c *Conn) NegotiatedKeyExchangeGroup() tls.CurveID { return c.core.Facts.Group }
+
+// HandshakeKind tells how the handshake went.
+func (c *Conn) HandshakeKind() HandshakeKind { return HandshakeKind(c.core.Facts.Kind) }
+
+// PeerCertificates is the peer's chain, its own certificate first, once it has
+// proved to have the key. It must not be modified.
+func (c *Conn) PeerCertificates() []*x509.Certificate { return c.core.Facts.PeerCertificates }
+
+// ServerName is the name of the server: for a client, the one given to
+// NewClient; for a server, the one that the client asked for by server_name
+// (RFC 6066), in lower case, or empty.
+func (c *Conn) ServerName() string { return c.core.Facts.ServerName }
+
+// OCSPResponse is the response stapled to the server's certificate (RFC 9846,
+// Section 4.5.1.1), in DER, or nil. It has not been verified. Client only.
+func (c *Conn) OCSPResponse() []byte { return c.core.Facts.OCSPResponse }
+
+// SignedCertificateTimestamps are those that came with the server's
+// certificate (RFC 6962). They have not been verified. Client only.
+func (c *Conn) SignedCertificateTimestamps() [][]byte { return c.core.Facts.SCTs }
+
+// PeerSignatureScheme is the scheme of the peer's CertificateVerify, or 0.
+func (c *Conn) PeerSignatureScheme() tls.SignatureScheme { return c.core.Facts.PeerScheme }
+
+// ConnectionState returns what is known as the type that the standard
+// library's ecosystem knows. Its ExportKeyingMaterial method must not be
+// called, for crypto/tls gives nobody else the means to make it work: it
+// panics. Use the one of Conn.
+func (c *Conn) ConnectionState() tls.ConnectionState {
+	f := &c.core.Facts
+	return tls.ConnectionState{
+		Version:                     f.Version,
+		HandshakeComplete:           c.core.Complete,
+		CipherSuite:                 f.Suite,
+		CurveID:                     f.Group,
+		NegotiatedProtocol:          f.ALPN,
+		NegotiatedProtocolIsMutual:  true,
+		ServerName:                  f.ServerName,
+		PeerCertificates:            f.PeerCertificates,
+		VerifiedChains:              f.VerifiedChains,
+		SignedCertificateTimestamps: f.SCTs,
+		OCSPResponse:                f.OCSPResponse,
+		HelloRetryRequest:           f.Kind == handshake.KindFullWithRetry,
+	}
+}
+
+// ExportKeyingMaterial derives length bytes that both sides share and nobody
+// else knows (RFC 9846, Section 7.5): for a label, registered or private, of
+// at most 249 bytes, and a context, which may be nil. The length is at most
+// 255 hashes, 8,160 bytes with SHA-256. Before the handshake is complete it is
+// ErrHandshakeNotComplete.
+func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
+	switch {
+	case c.err != nil:
+		return nil, c.err
+	case !c.core.Complete:
+		return nil, ErrHandshakeNotComplete
+	case length <= 0:
+		return nil, fmt.Errorf("baretls: exporter length %d", length)
+	}
+	out := make([]byte, length)
+	if err := c.core.Export(label, context, out); err != nil {
+		return nil, fmt.Errorf("baretls: %w", err)
+	}
+	return out, nil
+}

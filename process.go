@@ -1,0 +1,302 @@
+package baretls
+
+import (
+	"crypto/tls"
+	"io"
+
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/record"
+)
+
+// Status is what a turn led to.
+type Status struct {
+	// Discard is how many bytes to drop from the front of the incoming TLS
+	// bytes, after the state was handled and before the next turn. Records
+	// that the state itself opens come on top: AppDataRecord.Discard.
+	Discard int
+	// State is what to do now. It is nil if, and only if, there is an error.
+	State State
+}
+
+// ProcessTLSRecords is a turn: it takes the TLS bytes that have been received
+// and not yet discarded, and says what to do next. Call it again, with what is
+// left of the bytes and what has come in addition, until the state is a quiet
+// one: BlockedHandshake, WriteTraffic or Closed. Only then is it time to
+// receive more; see the package documentation for the loop.
+//
+// Records are opened in place, so the bytes of incoming change. Nothing of
+// them is claimed between turns: what Discard does not count may be moved,
+// copied, or handed in again later. An empty incoming is always right, and
+// yields the quiet state as soon as there is nothing to send.
+//
+// When the connection fails, the alert for the peer is handed out first, by an
+// EncodeTLSData and a TransmitTLSData; then, and from then on, the call returns
+// the same *Error. Discard counts on error too: all bytes are to be dropped.
+func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
+	c.in, c.used = incoming, 0
+	state := c.turn()
+	status := Status{c.used, state}
+	switch c.at {
+	case atQuiet, atWrite, atClosed:
+		c.in = nil
+	case atFailed:
+		c.in = nil
+		return status, c.err
+	}
+	return status, nil
+}
+
+// turn finds the next state. Output goes first, so that no one waits for an
+// answer that we have ready; then the records of the handshake, as far as they
+// go; then the nudge to send what was encoded; then data.
+func (c *Conn) turn() State {
+	waiting := false // a record of application data is whole
+	for {
+		if c.core.Out.Pending() {
+			return c.enter(atEncode, EncodeTLSData{c})
+		}
+		rec, ok := c.nextRecord()
+		if !ok {
+			if c.core.Out.Pending() { // an alert
+				continue
+			}
+			break
+		}
+		if waiting = c.core.MayRead && isData(rec); waiting {
+			break
+		}
+		c.open(rec)
+	}
+	switch {
+	case c.unsent:
+		return c.enter(atTransmit, TransmitTLSData{c})
+	case c.err != nil:
+		c.at = atFailed
+		return nil
+	case waiting:
+		return c.enter(atRead, ReadTraffic{c})
+	case c.peerClosed && !c.peerTold:
+		c.peerTold = true
+		return c.enter(atPeerClosed, PeerClosed{})
+	case c.peerClosed && c.writeClosed:
+		return c.enter(atClosed, Closed{})
+	}
+	c.core.In.Release()
+	c.core.Out.Release()
+	if c.core.MayWrite {
+		return c.enter(atWrite, WriteTraffic{c})
+	}
+	return c.enter(atQuiet, BlockedHandshake{c})
+}
+
+// place is where a turn has led: it decides which handles are alive.
+type place uint8
+
+const (
+	atMoved place = iota // the handle of the turn was used up
+	atEncode
+	atTransmit
+	atRead
+	atWrite
+	atQuiet
+	atPeerClosed
+	atClosed
+	atFailed
+)
+
+func (c *Conn) enter(p place, s State) State {
+	c.at = p
+	return s
+}
+
+// nextRecord returns the next record of the input if it is there as a whole.
+// A header that cannot be one of TLS is a failure as soon as it is seen; what
+// follows the end, clean or not, is discarded.
+func (c *Conn) nextRecord() (rec []byte, ok bool) {
+	if c.err != nil || c.peerClosed {
+		c.used = len(c.in)
+		return nil, false
+	}
+	b := c.in[c.used:]
+	c.need = record.HeaderLen - len(b)
+	if c.need <= 0 {
+		h, err := record.ParseHeader(b, c.core.In.Protected())
+		if err != nil {
+			c.fail(c.firstRecord(err, b))
+			return nil, false
+		}
+		c.need = record.HeaderLen + h.Length - len(b)
+	}
+	if c.need > 0 {
+		if c.inputClosed {
+			c.fail(fault.Truncated.Because(io.ErrUnexpectedEOF))
+		}
+		return nil, false
+	}
+	n := len(b) + c.need
+	return b[:n:n], true
+}
+
+// firstRecord makes of a bad header in the very first bytes the error that
+// people know from crypto/tls: the peer does not speak TLS.
+func (c *Conn) firstRecord(err error, header []byte) error {
+	if c.anything {
+		return err
+	}
+	known := tls.RecordHeaderError{Msg: err.Error()}
+	copy(known.RecordHeader[:], header)
+	return fault.NotTLS.Because(known)
+}
+
+// isData reports whether a record looks like application data from outside,
+// as all protected records do.
+func isData(rec []byte) bool {
+	return record.ContentType(rec[0]) == record.ApplicationData
+}
+
+// open takes a record that is not application data: all of them until the
+// handshake is over, and afterwards what should not be there.
+func (c *Conn) open(rec []byte) {
+	c.used += len(rec)
+	c.anything = true
+	if err := c.openHandshake(rec); err != nil {
+		c.fail(err)
+	}
+}
+
+func (c *Conn) openHandshake(rec []byte) error {
+	body := rec[record.HeaderLen:]
+	switch outer := record.ContentType(rec[0]); {
+	case outer == record.ChangeCipherSpec:
+		return c.changeCipherSpec(body)
+	case !c.core.In.Protected():
+		if outer == record.ApplicationData {
+			return fault.UnexpectedRecord.With("%v in the clear", outer)
+		}
+	case outer == record.Alert && !c.core.MayRead && c.core.In.Seq() == 0:
+		// The peer may not have keys yet: RFC 9846, Appendix A.
+		return c.content(outer, body)
+	case outer != record.ApplicationData:
+		return fault.UnexpectedRecord.With("%v in the clear", outer)
+	}
+	t, content, err := c.core.In.Open(rec)
+	if err != nil {
+		return err
+	}
+	if t == record.ApplicationData {
+		return fault.UnexpectedMessage.With("application data during the handshake")
+	}
+	return c.content(t, content)
+}
+
+// content handles what a record that is not application data carries.
+func (c *Conn) content(t record.ContentType, content []byte) error {
+	if t != record.Handshake && c.core.In.Partial() {
+		return fault.InterleavedRecord.With("%v", t)
+	}
+	if len(content) == 0 && (t == record.Handshake || t == record.Alert) {
+		return fault.EmptyFragment
+	}
+	switch t {
+	case record.Handshake:
+		return c.messages(content)
+	case record.Alert:
+		return c.alert(content)
+	}
+	return fault.UnexpectedRecord.With("%v inside a protected record", t)
+}
+
+// messages gives the machine every handshake message that is whole.
+func (c *Conn) messages(content []byte) error {
+	c.core.In.Add(content)
+	for {
+		raw, ok, err := c.core.In.NextMessage()
+		if err != nil || !ok {
+			return err
+		}
+		if err := c.machine.Handle(raw); err != nil {
+			return err
+		}
+	}
+}
+
+// changeCipherSpec drops the record that middlebox compatibility knows, where
+// it may stand: RFC 9846, Section 5.
+func (c *Conn) changeCipherSpec(body []byte) error {
+	if !c.core.TakesCCS || c.core.MayRead || len(body) != 1 || body[0] != 1 {
+		return fault.BadChangeCipherSpec
+	}
+	if c.core.In.Partial() {
+		return fault.InterleavedRecord.With("%v", record.ChangeCipherSpec)
+	}
+	return c.brought(false)
+}
+
+// maxUseless is how many records in a row may bring nothing: without data,
+// say, or a change_cipher_spec.
+const maxUseless = 32
+
+// brought counts the records that bring nothing.
+func (c *Conn) brought(something bool) error {
+	if something {
+		c.useless = 0
+		return nil
+	}
+	if c.useless++; c.useless > maxUseless {
+		return fault.TooManyEmptyRecords
+	}
+	return nil
+}
+
+// maxWarnings is how many alerts that are neither an end nor an error may come.
+const maxWarnings = 4
+
+// alert takes the peer's alert: RFC 9846, Section 6. All but the two closure
+// alerts are errors, whatever their level says.
+func (c *Conn) alert(content []byte) error {
+	if len(content) != 2 {
+		return fault.MalformedAlert
+	}
+	switch description := fault.Alert(content[1]); {
+	case description == fault.CloseNotifyAlert && c.core.MayRead:
+		c.peerClosed = true
+		return nil
+	case description == fault.UserCanceledAlert:
+		if c.warnings++; c.warnings > maxWarnings {
+			return fault.TooManyWarnings
+		}
+		return nil
+	default:
+		c.end(&Error{alert: description, received: true, cause: fault.AlertReceived})
+		return nil
+	}
+}
+
+// fail ends the connection because of err and queues the alert that says so.
+func (c *Conn) fail(err error) {
+	if c.err != nil {
+		return
+	}
+	reason := fault.Of(err)
+	alert := reason.Alert()
+	if alert != fault.None && !c.writeClosed {
+		c.machine.PrepareAlert()
+		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
+	}
+	c.err = &Error{alert: alert, cause: err}
+	c.core.Forget()
+}
+
+// end ends the connection without a word to the peer, who knows.
+func (c *Conn) end(err *Error) {
+	c.err = err
+	c.unsent = false
+	c.core.Out.Drop()
+	c.core.Forget()
+}
+
+// CloseInput tells that the transport has ended and no more bytes will come.
+// Turns go on until what was received is used up. If the peer has not closed
+// the connection by then, it has been truncated: ProcessTLSRecords returns an
+// error that is io.ErrUnexpectedEOF by errors.Is (RFC 9846, Section 6.1).
+func (c *Conn) CloseInput() { c.inputClosed = true }

@@ -1,0 +1,311 @@
+package baretls
+
+import (
+	"iter"
+
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/record"
+)
+
+// State is what a turn has led to and what there is to do: one of
+// EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadTraffic, WriteTraffic,
+// PeerClosed and Closed. Later versions may add states that a configuration
+// has to ask for; a program that asks for none sees only these.
+//
+// A state is a right to do something now. It is valid until the next turn, and
+// its methods return ErrStaleState afterwards, unless the connection is in the
+// same state again.
+type State interface{ isState() }
+
+func (EncodeTLSData) isState()    {}
+func (TransmitTLSData) isState()  {}
+func (BlockedHandshake) isState() {}
+func (ReadTraffic) isState()      {}
+func (WriteTraffic) isState()     {}
+func (PeerClosed) isState()       {}
+func (Closed) isState()           {}
+
+// EncodeTLSData: a record is ready to be encoded, one of the handshake, an
+// alert or a key update. Each state is one record. It is offered again until
+// it has been encoded.
+type EncodeTLSData struct{ c *Conn }
+
+// Len is the exact size of the record in bytes.
+func (s EncodeTLSData) Len() int {
+	if s.c.at != atEncode {
+		return 0
+	}
+	return s.c.core.Out.NextLen()
+}
+
+// Encode writes the record to the front of out and returns its size. An out
+// that is too small is an *InsufficientSizeError and changes nothing. The
+// second call in a turn is ErrAlreadyEncoded.
+func (s EncodeTLSData) Encode(out []byte) (int, error) {
+	switch s.c.at {
+	case atEncode:
+	case atMoved:
+		return 0, ErrAlreadyEncoded
+	default:
+		return 0, ErrStaleState
+	}
+	if n := s.Len(); len(out) < n {
+		return 0, &InsufficientSizeError{n}
+	}
+	s.c.at = atMoved
+	s.c.unsent = true
+	return s.c.core.Out.SealNext(out), nil
+}
+
+// AppendTo appends the record to out, which grows if it has to, and returns
+// the extended slice. Errors are those of Encode but for the size; they leave
+// out as it was.
+func (s EncodeTLSData) AppendTo(out []byte) ([]byte, error) {
+	out, room := grow(out, s.Len())
+	n, err := s.Encode(room)
+	return out[:len(out)+n], err
+}
+
+// TransmitTLSData: what has been encoded is to be sent to the peer now. It is
+// offered until Done is called.
+type TransmitTLSData struct{ c *Conn }
+
+// Done tells that the bytes have been sent, or will be in any case. They must
+// not be sent again.
+func (s TransmitTLSData) Done() error {
+	if s.c.at != atTransmit {
+		return ErrStaleState
+	}
+	s.c.at = atMoved
+	s.c.unsent = false
+	return nil
+}
+
+// MayEncryptAppData returns the right to write application data, which can
+// then be sent together with what has been encoded, if that is allowed now.
+func (s TransmitTLSData) MayEncryptAppData() (WriteTraffic, bool) {
+	w := WriteTraffic{s.c}
+	return w, w.check() == nil
+}
+
+// BlockedHandshake: the handshake needs more of the peer's bytes. Receive,
+// append to what was not discarded, and take the next turn.
+type BlockedHandshake struct{ c *Conn }
+
+// Need is how many bytes more it takes at least before a turn can get further.
+func (s BlockedHandshake) Need() int { return s.c.need }
+
+// ReadTraffic: records that may carry application data have been received.
+// They are opened by NextRecord and not before. A caller that has no room for
+// the data yet leaves them and comes back in a later turn: nothing is lost and
+// nothing is spent.
+type ReadTraffic struct{ c *Conn }
+
+// AppDataRecord is a record of application data that was opened.
+type AppDataRecord struct {
+	// Discard is how many bytes to drop, in addition to Status.Discard, before
+	// the next turn.
+	Discard int
+	// Payload is the data: a part of the incoming bytes, valid until they are
+	// discarded or handed in again. It is empty if the record brought
+	// something else than data, a key update for example, or only padding.
+	Payload []byte
+}
+
+// NextRecord opens the next record in place. It returns false when no more is
+// here as a whole, and when a record does not open or ends the connection: the
+// next turn tells.
+func (s ReadTraffic) NextRecord() (AppDataRecord, bool) {
+	c := s.c
+	if c.at != atRead {
+		return AppDataRecord{}, false
+	}
+	rec, ok := c.nextRecord()
+	if !ok || !isData(rec) {
+		return AppDataRecord{}, false
+	}
+	t, payload, err := c.core.In.Open(rec)
+	if err != nil {
+		c.fail(err)
+		return AppDataRecord{}, false
+	}
+	c.used += len(rec)
+	data := t == record.ApplicationData
+	switch {
+	case data && c.core.In.Partial():
+		err = fault.InterleavedRecord.With("%v", t)
+	case data && len(payload) > 0:
+		c.useless = 0
+		c.core.SawData()
+		return AppDataRecord{len(rec), payload}, true
+	case data:
+		err = c.brought(false)
+	default:
+		err = c.content(t, payload)
+	}
+	if err != nil {
+		c.fail(err)
+		return AppDataRecord{}, false
+	}
+	return AppDataRecord{Discard: len(rec)}, true
+}
+
+// Records iterates over the records that NextRecord returns.
+func (s ReadTraffic) Records() iter.Seq[AppDataRecord] {
+	return func(yield func(AppDataRecord) bool) {
+		for {
+			rec, ok := s.NextRecord()
+			if !ok || !yield(rec) {
+				return
+			}
+		}
+	}
+}
+
+// PeekLen is the most data that the next record can carry, without opening it,
+// and the exact amount unless the peer pads. It is 0, false if NextRecord
+// would return false.
+func (s ReadTraffic) PeekLen() (int, bool) {
+	if s.c.at != atRead {
+		return 0, false
+	}
+	need := s.c.need
+	rec, ok := s.c.nextRecord()
+	s.c.need = need
+	if !ok || !isData(rec) {
+		return 0, false
+	}
+	return s.c.core.In.PayloadLen(len(rec) - record.HeaderLen), true
+}
+
+// WriteTraffic: nothing is left to do, and application data may be written.
+// This is the quiet state of an open connection: write, or receive more. What
+// is written may be sent at once.
+//
+// A TransmitTLSData has it as MayEncryptAppData. During a ReadTraffic that is
+// not consumed, a turn with an empty incoming leads to it.
+type WriteTraffic struct{ c *Conn }
+
+func (s WriteTraffic) check() error {
+	c := s.c
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.writeClosed:
+		return ErrWriteClosed
+	case c.at != atWrite && c.at != atTransmit || !c.core.MayWrite:
+		return ErrStaleState
+	}
+	return nil
+}
+
+// EncryptedLen is the exact size in bytes of n bytes of application data when
+// they are encrypted now: 22 per record (RFC 9846, Section 5.2), padding if it
+// is configured, and key updates if they fall due.
+func (s WriteTraffic) EncryptedLen(n int) int {
+	if s.check() != nil {
+		return 0
+	}
+	return s.c.core.SealedLen(n)
+}
+
+// Encrypt encrypts all of appData, in as many records as it takes, to the
+// front of out and returns how many bytes that are. The slices must not
+// overlap. No data is no record. An out that is too small is an
+// *InsufficientSizeError and changes nothing; ErrWriteClosed comes after
+// QueueCloseNotify, and the connection's *Error after it has failed.
+func (s WriteTraffic) Encrypt(appData, out []byte) (int, error) {
+	if err := s.check(); err != nil {
+		return 0, err
+	}
+	if n := s.c.core.SealedLen(len(appData)); len(out) < n {
+		return 0, &InsufficientSizeError{n}
+	}
+	n, err := s.c.core.SealData(out, appData)
+	if err != nil {
+		s.c.fail(err)
+		return 0, s.c.err
+	}
+	return n, nil
+}
+
+// AppendEncrypted encrypts appData like Encrypt, but appends to out, which
+// grows if it has to, and returns the extended slice.
+func (s WriteTraffic) AppendEncrypted(out, appData []byte) ([]byte, error) {
+	out, room := grow(out, s.EncryptedLen(len(appData)))
+	n, err := s.Encrypt(appData, room)
+	return out[:len(out)+n], err
+}
+
+// closeNotify is the content of that alert.
+var closeNotify = []byte{fault.CloseNotifyAlert.Level(), byte(fault.CloseNotifyAlert)}
+
+// CloseNotifyLen is the exact size in bytes of what QueueCloseNotify writes.
+func (s WriteTraffic) CloseNotifyLen() int {
+	if s.check() != nil {
+		return 0
+	}
+	return s.c.core.Out.RecordLen(len(closeNotify))
+}
+
+// QueueCloseNotify writes a close_notify alert to the front of out and returns
+// its size: this side will send no more data, and the peer can tell that from
+// a truncation (RFC 9846, Section 6.1). Reading goes on until the peer closes
+// too. The second call writes nothing and returns 0. An out that is too small
+// is an *InsufficientSizeError and changes nothing.
+func (s WriteTraffic) QueueCloseNotify(out []byte) (int, error) {
+	switch err := s.check(); err {
+	case nil:
+	case ErrWriteClosed:
+		return 0, nil
+	default:
+		return 0, err
+	}
+	if n := s.CloseNotifyLen(); len(out) < n {
+		return 0, &InsufficientSizeError{n}
+	}
+	s.c.writeClosed = true
+	return s.c.core.Out.Seal(out, record.Alert, closeNotify), nil
+}
+
+// AppendCloseNotify does what QueueCloseNotify does, but appends to out.
+func (s WriteTraffic) AppendCloseNotify(out []byte) ([]byte, error) {
+	out, room := grow(out, s.CloseNotifyLen())
+	n, err := s.QueueCloseNotify(room)
+	return out[:len(out)+n], err
+}
+
+// RefreshTrafficKeys arranges for a KeyUpdate that changes the keys of both
+// directions: the next turn is EncodeTLSData (RFC 9846, Section 4.7.3). As
+// long as the peer has not answered an earlier one, only our own keys change.
+// It uses the state up.
+func (s WriteTraffic) RefreshTrafficKeys() error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := s.c.core.UpdateKeys(true); err != nil {
+		s.c.fail(err)
+		return s.c.err
+	}
+	s.c.at = atMoved
+	return nil
+}
+
+// Need is how many bytes more it takes at least before a turn can find
+// something to read.
+func (s WriteTraffic) Need() int { return s.c.need }
+
+// PeerClosed: the peer has sent its close_notify and all its data is here.
+// This state comes once. Writing and closing still work; see WriteTraffic.
+type PeerClosed struct{}
+
+// Closed: both sides have closed, for good. Drop the connection.
+type Closed struct{}
+
+// grow makes sure that n bytes fit behind out and returns that room as well.
+func grow(out []byte, n int) (_, room []byte) {
+	if cap(out)-len(out) < n {
+		out = append(out, make([]byte, n)...)[:len(out)]
+	}
+	return out, out[len(out) : len(out)+n]
+}
