@@ -1,0 +1,169 @@
+package algo
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	_ "crypto/sha256" // for crypto.Hash.New
+	_ "crypto/sha512"
+	"crypto/tls"
+	"io"
+
+	"github.com/baretls/baretls/internal/fault"
+)
+
+// A Scheme is a signature scheme (RFC 9846, Section 4.3.3).
+type Scheme struct {
+	ID    tls.SignatureScheme
+	Name  string
+	Hash  crypto.Hash    // 0 if the scheme takes the message as it is
+	Curve elliptic.Curve // of an ECDSA key in TLS 1.3
+
+	kind kind
+	opts crypto.SignerOpts
+}
+
+type kind uint8
+
+const (
+	ecdsaKind kind = iota
+	ed25519Kind
+	pssRSAEKind // RSASSA-PSS with a key of rsaEncryption
+	pssPSSKind  // RSASSA-PSS with a key of id-RSASSA-PSS
+	pkcs1Kind
+)
+
+// schemes are in the default order of preference. Those of PKCS #1 v1.5 are
+// for certificates only.
+var schemes = [...]Scheme{
+	{tls.ECDSAWithP256AndSHA256, "ecdsa_secp256r1_sha256", crypto.SHA256, elliptic.P256(), ecdsaKind, crypto.SHA256},
+	{tls.PSSWithSHA256, "rsa_pss_rsae_sha256", crypto.SHA256, nil, pssRSAEKind, pss256},
+	{tls.Ed25519, "ed25519", 0, nil, ed25519Kind, crypto.Hash(0)},
+	{tls.ECDSAWithP384AndSHA384, "ecdsa_secp384r1_sha384", crypto.SHA384, elliptic.P384(), ecdsaKind, crypto.SHA384},
+	{tls.ECDSAWithP521AndSHA512, "ecdsa_secp521r1_sha512", crypto.SHA512, elliptic.P521(), ecdsaKind, crypto.SHA512},
+	{tls.PSSWithSHA384, "rsa_pss_rsae_sha384", crypto.SHA384, nil, pssRSAEKind, pss384},
+	{tls.PSSWithSHA512, "rsa_pss_rsae_sha512", crypto.SHA512, nil, pssRSAEKind, pss512},
+	{PSSPSSWithSHA256, "rsa_pss_pss_sha256", crypto.SHA256, nil, pssPSSKind, pss256},
+	{PSSPSSWithSHA384, "rsa_pss_pss_sha384", crypto.SHA384, nil, pssPSSKind, pss384},
+	{PSSPSSWithSHA512, "rsa_pss_pss_sha512", crypto.SHA512, nil, pssPSSKind, pss512},
+	{tls.PKCS1WithSHA256, "rsa_pkcs1_sha256", crypto.SHA256, nil, pkcs1Kind, crypto.SHA256},
+	{tls.PKCS1WithSHA384, "rsa_pkcs1_sha384", crypto.SHA384, nil, pkcs1Kind, crypto.SHA384},
+	{tls.PKCS1WithSHA512, "rsa_pkcs1_sha512", crypto.SHA512, nil, pkcs1Kind, crypto.SHA512},
+}
+
+// The schemes that crypto/tls has no names for.
+const (
+	PSSPSSWithSHA256 tls.SignatureScheme = 0x0809
+	PSSPSSWithSHA384 tls.SignatureScheme = 0x080a
+	PSSPSSWithSHA512 tls.SignatureScheme = 0x080b
+)
+
+// The length of the salt MUST be that of the hash (Section 4.3.3).
+var (
+	pss256 = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	pss384 = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384}
+	pss512 = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA512}
+)
+
+// SchemeByID returns the signature scheme, or nil if it is not supported.
+func SchemeByID(id tls.SignatureScheme) *Scheme {
+	for i := range schemes {
+		if schemes[i].ID == id {
+			return &schemes[i]
+		}
+	}
+	return nil
+}
+
+// DefaultSchemes returns all signature schemes in order of preference.
+func DefaultSchemes() []tls.SignatureScheme {
+	ids := make([]tls.SignatureScheme, len(schemes))
+	for i := range schemes {
+		ids[i] = schemes[i].ID
+	}
+	return ids
+}
+
+// SchemesFor returns the schemes that a TLS 1.3 handshake can be signed with
+// by the key, in order of preference.
+func SchemesFor(pub PublicKey) []*Scheme {
+	var fitting []*Scheme
+	for i := range schemes {
+		if s := &schemes[i]; s.InHandshake13() && s.Fits(pub) {
+			fitting = append(fitting, s)
+		}
+	}
+	return fitting
+}
+
+// InHandshake13 reports whether TLS 1.3 defines the scheme for CertificateVerify;
+// PKCS #1 v1.5 is for certificates only.
+func (s *Scheme) InHandshake13() bool { return s.kind != pkcs1Kind }
+
+// Fits reports whether the scheme may be used with the key in TLS 1.3: its
+// type and identifier, its curve, and its size.
+func (s *Scheme) Fits(pub PublicKey) bool {
+	switch key := pub.Key.(type) {
+	case *ecdsa.PublicKey:
+		return s.kind == ecdsaKind && key.Curve == s.Curve
+	case ed25519.PublicKey:
+		return s.kind == ed25519Kind && len(key) == ed25519.PublicKeySize
+	case *rsa.PublicKey:
+		if CheckSize(key) != nil {
+			return false
+		}
+		if pub.PSS {
+			return s.kind == pssPSSKind && (pub.PSSHash == 0 || pub.PSSHash == s.Hash)
+		}
+		return s.kind == pssRSAEKind || s.kind == pkcs1Kind
+	}
+	return false
+}
+
+// Sign signs the message with the key, which is asked once. A failure is this
+// side's own.
+func (s *Scheme) Sign(key crypto.Signer, rand io.Reader, message []byte) ([]byte, error) {
+	// A signer does not say whether its key is restricted to PSS.
+	if !s.Fits(PublicKey{Key: key.Public(), PSS: s.kind == pssPSSKind}) {
+		return nil, fault.Internal.With("%s does not fit the key to sign with", s.Name)
+	}
+	signature, err := crypto.SignMessage(key, rand, message, s.opts)
+	if err != nil {
+		return nil, fault.Internal.Because(err)
+	}
+	return signature, nil
+}
+
+// Verify checks the peer's signature of the message. A scheme that does not
+// fit the key is fault.IllegalParameter, and a signature that does not verify
+// fault.BadSignature.
+func (s *Scheme) Verify(pub PublicKey, message, signature []byte) error {
+	if !s.Fits(pub) {
+		return fault.IllegalParameter.With("%s does not fit the certificate's key", s.Name)
+	}
+	digest := message
+	if s.Hash != 0 {
+		h := s.Hash.New()
+		h.Write(message)
+		digest = h.Sum(nil)
+	}
+	valid := false
+	switch key := pub.Key.(type) {
+	case *ecdsa.PublicKey:
+		valid = ecdsa.VerifyASN1(key, digest, signature)
+	case ed25519.PublicKey:
+		valid = ed25519.Verify(key, digest, signature)
+	case *rsa.PublicKey:
+		if s.kind == pkcs1Kind {
+			valid = rsa.VerifyPKCS1v15(key, s.Hash, digest, signature) == nil
+		} else {
+			valid = rsa.VerifyPSS(key, s.Hash, digest, signature, s.opts.(*rsa.PSSOptions)) == nil
+		}
+	}
+	if !valid {
+		return fault.BadSignature
+	}
+	return nil
+}

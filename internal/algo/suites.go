@@ -1,0 +1,72 @@
+// Package algo holds the algorithms that can be negotiated, as tables.
+//
+// Cipher suites, key exchange groups and signature schemes stand in the order
+// in which they are preferred. What is not in a table is not supported: the
+// look-ups return nil. Nothing here knows a message or a state.
+package algo
+
+import (
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"hash"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// A Suite is a TLS 1.3 cipher suite: an AEAD and the hash of the key schedule.
+type Suite struct {
+	ID      uint16
+	Name    string
+	Hash    crypto.Hash
+	NewHash func() hash.Hash
+	KeyLen  int
+	NewAEAD func(key []byte) (cipher.AEAD, error)
+	Limit   uint64 // records that may be sealed under one key
+}
+
+// suites are in the default order of preference (RFC 9846, Appendix B.4).
+var suites = [...]Suite{
+	{tls.TLS_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM},
+	{tls.TLS_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM},
+	{tls.TLS_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20},
+}
+
+const (
+	// limitAESGCM is the power of two below the 2^24.5 records of RFC 9846,
+	// Section 5.5.
+	limitAESGCM = 1 << 24
+	// limitChaCha20 is out of reach, and far from the wrap of the sequence
+	// number that would come before the safety limit.
+	limitChaCha20 = 1 << 62
+)
+
+// SuiteByID returns the cipher suite, or nil if it is not supported.
+func SuiteByID(id uint16) *Suite {
+	for i := range suites {
+		if suites[i].ID == id {
+			return &suites[i]
+		}
+	}
+	return nil
+}
+
+// DefaultSuites returns all cipher suites in order of preference.
+func DefaultSuites() []uint16 {
+	ids := make([]uint16, len(suites))
+	for i := range suites {
+		ids[i] = suites[i].ID
+	}
+	return ids
+}
+
+func newAESGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
