@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,22 +23,21 @@ type chain struct {
 
 // parse keeps the certificates of m, which may be none.
 func (ch *chain) parse(m *wire.Certificate) error {
-	first := true
 	for entry := range m.Entries() {
 		// x509 refers to the bytes it parses, and these are the caller's.
-		cert, err := x509.ParseCertificate(append([]byte(nil), entry.Data...))
+		cert, err := x509.ParseCertificate(bytes.Clone(entry.Data))
 		if err != nil {
 			return fault.BadCertificate.Because(err)
 		}
-		key, err := algo.CertificateKey(cert)
-		if err != nil && (first || errors.Is(err, fault.BadCertificate)) {
+		if err := algo.CheckSize(cert.PublicKey); err != nil {
 			return err
 		}
-		if first {
-			ch.key = key
-			ch.ocsp = append([]byte(nil), entry.OCSPResponse...)
-			ch.scts = wire.SplitSCTs(entry.SCTs)
-			first = false
+		if len(ch.certs) == 0 {
+			if ch.key, err = algo.CertificateKey(cert); err != nil {
+				return err
+			}
+			ch.ocsp = bytes.Clone(entry.OCSPResponse)
+			ch.scts = wire.SplitSCTs(bytes.Clone(entry.SCTs))
 		}
 		ch.certs = append(ch.certs, cert)
 	}

@@ -56,6 +56,9 @@ func NewCredential(cert *tls.Certificate) (*Credential, error) {
 	if len(schemes) == 0 {
 		return nil, fmt.Errorf("no signature scheme of TLS 1.3 fits the %v key", leaf.PublicKeyAlgorithm)
 	}
+	if wire.AppendCertificate(nil, nil, cert.Certificate, cert.OCSPStaple, cert.SignedCertificateTimestamps) == nil {
+		return nil, errors.New("OCSP staple and SCTs do not fit into a Certificate message")
+	}
 	return &Credential{
 		Chain:   cert.Certificate,
 		Leaf:    leaf,
