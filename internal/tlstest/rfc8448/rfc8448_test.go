@@ -65,7 +65,7 @@ func extract(t *testing.T, salt, ikm []byte) []byte {
 	return prk
 }
 
-// expandLabel is HKDF-Expand-Label of RFC 8446, Section 7.1.
+// expandLabel is HKDF-Expand-Label of RFC 9846, Section 7.1.
 func expandLabel(t *testing.T, secret []byte, label string, context []byte, n int) []byte {
 	t.Helper()
 	label = "tls13 " + label
@@ -105,7 +105,7 @@ func newTranscript(name string, tr Trace) transcript {
 			client: join("end_of_early_data"),
 		}
 	case HelloRetryRequest:
-		// The synthetic message_hash message of RFC 8446, Section 4.4.1.
+		// The synthetic message_hash message of RFC 9846, Section 4.1.
 		hash := append([]byte{254, 0, 0, 32}, sum(tr.Bytes("client_hello_1"))...)
 		return transcript{
 			hellos: append(hash, join("hello_retry_request", "client_hello_2", "server_hello")...),
