@@ -3,7 +3,7 @@ package algo
 import (
 	"bytes"
 	"crypto"
-	"crypto/dsa"
+	"crypto/dsa" //lint:ignore SA1019 a type of key that x509 parses and no scheme fits
 	"crypto/ecdh"
 	"crypto/rsa"
 	"crypto/x509"
