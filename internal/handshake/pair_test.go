@@ -1,0 +1,369 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/record"
+	"github.com/baretls/baretls/internal/tlstest"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// A pair is a client and a server of ours with records between them and no
+// caller. A test changes the policies, puts other messages in the place of
+// those that a side would send, and runs it.
+type pair struct {
+	t testing.TB
+
+	clientPolicy ClientPolicy
+	serverPolicy ServerPolicy
+	// Doors replace messages of a side that is about to send them: it goes
+	// on as if they were its own, in its transcript too.
+	clientDoors, serverDoors doors
+	// tap, if it is set, sees each message before to does and may replace it,
+	// without anyone knowing.
+	tap func(to *side, m []byte) []byte
+
+	client Client
+	server Server
+	c, s   *side
+}
+
+// doors has a function for each message that is replaced.
+type doors map[kind]func(m []byte) []byte
+
+// A side is one end of a pair.
+type side struct {
+	name    string
+	core    *Core
+	machine Machine
+
+	moves []string // "WAIT_SH --ServerHello--> WAIT_EE"
+	data  []byte   // application data that came
+	ccs   int      // change_cipher_specs that came
+	err   error    // that ended it
+}
+
+// newPair makes a pair that would agree on everything.
+func newPair(t testing.TB) *pair {
+	t.Helper()
+	roots, _ := tlstest.CA()
+	p := &pair{t: t, clientDoors: doors{}, serverDoors: doors{}}
+	p.clientPolicy = ClientPolicy{Policy: testPolicy(), Roots: roots}
+	p.serverPolicy = ServerPolicy{Policy: testPolicy()}
+	p.serverPolicy.Credentials.Add(credential(t, tlstest.Leaf(tlstest.ECDSAP256)))
+	return p
+}
+
+// testPolicy is what a configuration with nothing in it means.
+func testPolicy() Policy {
+	return Policy{
+		Suites: suites(algo.DefaultSuites()...), Groups: groups(algo.DefaultGroups()...), Schemes: schemes(algo.DefaultSchemes()...),
+		Rand: rand.Reader, Now: time.Now,
+		Fragment: record.MaxPlaintext, PadBlock: 1, MaxMessage: 1 << 16,
+	}
+}
+
+func suites(ids ...uint16) (s []*algo.Suite) {
+	for _, id := range ids {
+		s = append(s, algo.SuiteByID(id))
+	}
+	return s
+}
+
+func groups(ids ...tls.CurveID) (g []*algo.Group) {
+	for _, id := range ids {
+		g = append(g, algo.GroupByID(id))
+	}
+	return g
+}
+
+func schemes(ids ...tls.SignatureScheme) (s []*algo.Scheme) {
+	for _, id := range ids {
+		s = append(s, algo.SchemeByID(id))
+	}
+	return s
+}
+
+func credential(t testing.TB, cert tls.Certificate) *Credential {
+	t.Helper()
+	c, err := NewCredential(&cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// only makes cert the server's only certificate.
+func (p *pair) only(cert tls.Certificate) {
+	p.serverPolicy.Credentials = Credentials{}
+	p.serverPolicy.Credentials.Add(credential(p.t, cert))
+}
+
+// start makes both machines. The ClientHello is queued.
+func (p *pair) start() {
+	p.t.Helper()
+	p.clientPolicy.Encode()
+	p.clientPolicy.TestingRewrite = p.clientDoors.rewrite()
+	p.serverPolicy.TestingRewrite = p.serverDoors.rewrite()
+	p.c = &side{name: "client", core: &p.client.Core, machine: &p.client}
+	p.s = &side{name: "server", core: &p.server.Core, machine: &p.server}
+	p.server.Init(&p.serverPolicy)
+	if err := p.client.Init(&p.clientPolicy, "example.com", "example.com"); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (d doors) rewrite() func(wire.MessageType, []byte) []byte {
+	if len(d) == 0 {
+		return nil
+	}
+	return func(_ wire.MessageType, m []byte) []byte {
+		if f := d[classify(m).kind]; f != nil {
+			return f(bytes.Clone(m))
+		}
+		return m
+	}
+}
+
+// run is a handshake, as far as it goes.
+func (p *pair) run() {
+	p.t.Helper()
+	p.start()
+	p.pump()
+}
+
+// complete is a handshake that has to succeed.
+func (p *pair) complete() {
+	p.t.Helper()
+	p.run()
+	for _, s := range []*side{p.c, p.s} {
+		if s.err != nil || !s.core.Complete || !s.core.MayRead || !s.core.MayWrite {
+			p.t.Fatalf("the %s does not get through: %s, %v", s.name, s.machine.State(), s.err)
+		}
+	}
+}
+
+// works checks that data goes both ways.
+func (p *pair) works() {
+	p.t.Helper()
+	p.pump()
+	for _, way := range [][2]*side{{p.c, p.s}, {p.s, p.c}} {
+		from, to := way[0], way[1]
+		to.data = nil
+		data := []byte("data of the " + from.name)
+		p.write(from, data)
+		if to.err != nil || !bytes.Equal(to.data, data) {
+			p.t.Fatalf("the %s receives %q, %v", to.name, to.data, to.err)
+		}
+	}
+}
+
+// write seals data and takes it to the other side.
+func (p *pair) write(from *side, data []byte) {
+	p.t.Helper()
+	buf := make([]byte, from.core.SealedLen(len(data)))
+	n, err := from.core.SealData(buf, data)
+	if err != nil || n != len(buf) {
+		p.t.Fatalf("the %s seals %d bytes, announced were %d: %v", from.name, n, len(buf), err)
+	}
+	for len(buf) > 0 {
+		n := record.HeaderLen + int(buf[3])<<8 + int(buf[4])
+		p.receive(p.other(from), buf[:n:n])
+		buf = buf[n:]
+	}
+}
+
+// post queues handshake messages that the machine of from would not send now.
+func (p *pair) post(from *side, messages ...[]byte) {
+	from.core.Out.Enqueue(record.Handshake, append(from.core.Out.Buffer(), slices.Concat(messages...)...))
+}
+
+func (p *pair) other(s *side) *side {
+	if s == p.c {
+		return p.s
+	}
+	return p.c
+}
+
+// pump takes records from side to side until there are no more.
+func (p *pair) pump() {
+	for p.c.core.Out.Pending() || p.s.core.Out.Pending() {
+		for _, from := range []*side{p.c, p.s} {
+			for from.core.Out.Pending() {
+				p.receive(p.other(from), sealNext(from.core))
+			}
+		}
+	}
+}
+
+func sealNext(c *Core) []byte {
+	rec := make([]byte, c.Out.NextLen())
+	return rec[:c.Out.SealNext(rec)]
+}
+
+// receive gives a side a record. One that has failed is deaf.
+func (p *pair) receive(to *side, rec []byte) {
+	if to.err == nil {
+		to.err = p.open(to, rec)
+	}
+}
+
+func (p *pair) open(to *side, rec []byte) error {
+	if _, err := record.ParseHeader(rec, to.core.In.Protected()); err != nil {
+		return err
+	}
+	if record.ContentType(rec[0]) == record.ChangeCipherSpec {
+		to.ccs++
+		return nil
+	}
+	t, content, err := to.core.In.Open(rec)
+	if err != nil {
+		return err
+	}
+	switch t {
+	case record.Handshake:
+		return p.messages(to, content)
+	case record.ApplicationData:
+		to.core.SawData()
+		to.data = append(to.data, content...)
+	}
+	return nil
+}
+
+func (p *pair) messages(to *side, content []byte) error {
+	to.core.In.Add(content)
+	for {
+		m, ok, err := to.core.In.NextMessage()
+		if err != nil || !ok {
+			return err
+		}
+		if p.tap != nil {
+			m = p.tap(to, m)
+		}
+		at := to.machine.State()
+		if err := to.machine.Handle(m); err != nil {
+			return err
+		}
+		to.moves = append(to.moves, arrow(at, classify(m).kind, to.machine.State()))
+	}
+}
+
+func arrow(at string, on kind, next string) string {
+	return fmt.Sprintf("%s --%v--> %s", at, on, next)
+}
+
+// expectAlert checks that a failure is the peer's, with the alert that it
+// should be told.
+func expectAlert(t testing.TB, err error, want fault.Alert, story string, args ...any) {
+	t.Helper()
+	if err == nil {
+		t.Errorf(story+": it is accepted, and should be refused with %v", append(args, tls.AlertError(want))...)
+	} else if got := fault.Of(err).Alert(); got != want {
+		t.Errorf(story+": the alert is %v (%v), want %v", append(args, tls.AlertError(got), err, tls.AlertError(want))...)
+	}
+}
+
+// expectReason is expectAlert where the alert alone would not tell.
+func expectReason(t testing.TB, err error, want fault.Reason, story string, args ...any) {
+	t.Helper()
+	if got := fault.Of(err); err == nil || got != want {
+		t.Errorf(story+": the reason is %v, want %q", append(args, err, want)...)
+	}
+}
+
+// instead is a door, or a part of a tap, that always has the same answer.
+func instead(m ...[]byte) func([]byte) []byte {
+	return func([]byte) []byte { return slices.Concat(m...) }
+}
+
+// Editors change a message by way of its struct.
+
+func editClientHello(edit func(h *wire.ClientHello)) func([]byte) []byte {
+	return func(m []byte) []byte {
+		var h wire.ClientHello
+		must(h.Parse(m[wire.HeaderLen:]))
+		edit(&h)
+		return h.Append(nil)
+	}
+}
+
+func editServerHello(edit func(h *wire.ServerHello)) func([]byte) []byte {
+	return func(m []byte) []byte {
+		var h wire.ServerHello
+		must(h.Parse(m[wire.HeaderLen:], ^wire.ExtensionSet(0)))
+		edit(&h)
+		return h.Append(nil)
+	}
+}
+
+func editCertificateVerify(edit func(cv *wire.CertificateVerify)) func([]byte) []byte {
+	return func(m []byte) []byte {
+		var cv wire.CertificateVerify
+		must(cv.Parse(m[wire.HeaderLen:]))
+		edit(&cv)
+		return cv.Append(nil)
+	}
+}
+
+// must is for what only a broken test can break.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// withBody is a message of a type with any body.
+func withBody(t wire.MessageType, body ...byte) []byte {
+	m := append(wire.Begin(nil, t), body...)
+	return wire.End(m, 0)
+}
+
+// addExtension appends an extension to a message whose last field is its
+// extensions block, which begins at the offset given.
+func addExtension(m []byte, block int, code uint16, body ...byte) []byte {
+	m = append(m, byte(code>>8), byte(code), byte(len(body)>>8), byte(len(body)))
+	m = append(m, body...)
+	n := len(m) - block - 2
+	m[block], m[block+1] = byte(n>>8), byte(n)
+	return wire.End(m, 0)
+}
+
+// blockOf is where the extensions block of a hello begins.
+func blockOf(m []byte) int {
+	at := wire.HeaderLen + 2 + 32
+	at += 1 + int(m[at]) // session ID
+	if wire.MessageType(m[0]) == wire.TypeServerHello {
+		return at + 2 + 1
+	}
+	at += 2 + int(m[at])<<8 + int(m[at+1])
+	return at + 1 + int(m[at])
+}
+
+func TestAPairAgrees(t *testing.T) {
+	for _, kind := range tlstest.Kinds {
+		for _, suite := range algo.DefaultSuites() {
+			for _, group := range algo.DefaultGroups() {
+				p := newPair(t)
+				p.only(tlstest.Leaf(kind))
+				p.serverPolicy.Suites = suites(suite)
+				p.serverPolicy.Groups = groups(group)
+				p.complete()
+				p.works()
+				for _, s := range []*side{p.c, p.s} {
+					f := s.core.Facts
+					if f.Version != tls.VersionTLS13 || f.Suite != suite || f.Group != group {
+						t.Errorf("%v, %#04x, %v: the %s thinks it has %#04x, %#04x, %v", kind, suite, group, s.name, f.Version, f.Suite, f.Group)
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,320 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// A script is a connection that takes some of the arrows.
+type script struct {
+	story  string
+	before func(p *pair) // the handshake; or nil
+	after  func(p *pair) // it; or nil
+	// oneSided says why only the client completes: it was sent what our
+	// server does not send.
+	oneSided string
+}
+
+// Together they take all of them.
+var scripts = []script{
+	{story: "a full handshake"},
+	{story: "a handshake with HelloRetryRequest", before: func(p *pair) {
+		p.serverPolicy.Groups = groups(tls.CurveP384)
+	}},
+	{story: "a certificate is requested", before: func(p *pair) {
+		p.serverDoors[kind(wire.TypeEncryptedExtensions)] = func(m []byte) []byte {
+			return append(m, certificateRequest()...)
+		}
+	}, oneSided: "the server has not asked for the client's Certificate"},
+	{story: "keys are updated", after: func(p *pair) {
+		for _, s := range []*side{p.c, p.s} {
+			must(s.core.UpdateKeys(true))
+			p.works()
+		}
+	}},
+	{story: "a ticket is sent", after: func(p *pair) {
+		ticket := wire.NewSessionTicket{Lifetime: 3600, Nonce: []byte{1}, Ticket: []byte("ticket")}
+		p.post(p.s, ticket.Append(nil))
+		p.works()
+	}},
+}
+
+func certificateRequest() []byte {
+	m := wire.CertificateRequest{
+		Has:                 wire.Extensions(wire.ExtSignatureAlgorithms),
+		SignatureAlgorithms: wire.AppendUint16s(nil, uint16(0x0403)),
+	}
+	return m.Append(nil)
+}
+
+func (s *script) play(p *pair) {
+	p.t.Helper()
+	if s.before != nil {
+		s.before(p)
+	}
+	if s.oneSided == "" {
+		p.complete()
+	} else if p.run(); p.c.err != nil || !p.c.core.Complete {
+		p.t.Fatalf("%s: the client does not get through: %v", s.story, p.c.err)
+	}
+	if s.after != nil {
+		s.after(p)
+	}
+}
+
+func TestEveryArrowIsTaken(t *testing.T) {
+	var moves []string
+	for _, s := range scripts {
+		p := newPair(t)
+		s.play(p)
+		moves = append(append(moves, p.c.moves...), p.s.moves...)
+	}
+	for _, want := range slices.Concat(arrows(clientTable), arrows(serverTable)) {
+		if !slices.Contains(moves, want) {
+			t.Errorf("no script takes the arrow %s: add one to scripts", want)
+		}
+	}
+	for _, move := range moves {
+		if !slices.Contains(arrows(clientTable), move) && !slices.Contains(arrows(serverTable), move) {
+			t.Errorf("a script takes the arrow %s, which is in no table", move)
+		}
+	}
+}
+
+func arrows[R any](t table[R]) (all []string) {
+	for _, row := range t {
+		for _, arm := range row.accept {
+			for _, next := range arm.next {
+				all = append(all, arrow(row.name, arm.on, t[next].name))
+			}
+		}
+	}
+	return all
+}
+
+// accepts reports whether the state has an arrow for the message.
+func accepts[R any](t table[R], at state, on kind) bool {
+	return slices.ContainsFunc(t[at].accept, func(a arm[R]) bool { return a.on == on })
+}
+
+// everyKind is all that can be told apart: 256 types and the HelloRetryRequest.
+func everyKind() (all []kind) {
+	for k := range kind(256) {
+		all = append(all, k)
+	}
+	return append(all, helloRetryRequest)
+}
+
+// malformed is a message of a kind that no handler likes.
+func malformed(k kind) []byte {
+	if k == helloRetryRequest {
+		return withBody(wire.TypeServerHello, slices.Concat([]byte{3, 3}, wire.RetryRandom[:])...)
+	}
+	return withBody(wire.MessageType(k), 0xff)
+}
+
+// look says where a side is, and what it takes there.
+func (p *pair) look(s *side) (at state, takes func(kind) bool) {
+	if s == p.c {
+		at = p.client.state
+		return at, func(k kind) bool { return accepts(clientTable, at, k) }
+	}
+	at = p.server.state
+	return at, func(k kind) bool { return accepts(serverTable, at, k) }
+}
+
+// In each state that a real handshake reaches, each message without an arrow
+// is an unexpected_message and changes nothing: the handshake goes on.
+func TestMessagesWithoutAnArrowAreUnexpected(t *testing.T) {
+	type place struct {
+		role string
+		at   state
+	}
+	probed := map[place]bool{}
+	probe := func(p *pair, s *side) {
+		at, takes := p.look(s)
+		probed[place{s.name, at}] = true
+		for _, k := range everyKind() {
+			if takes(k) {
+				continue
+			}
+			err := s.machine.Handle(malformed(k))
+			expectReason(t, err, fault.UnexpectedMessage, "%s in state %s gets %v", s.name, s.machine.State(), k)
+			expectAlert(t, err, fault.UnexpectedMessageAlert, "%s in state %s gets %v", s.name, s.machine.State(), k)
+			if now, _ := p.look(s); now != at {
+				t.Fatalf("%s: a refused %v moves the %s to %s", s.machine.State(), k, s.name, s.machine.State())
+			}
+		}
+	}
+	for _, s := range scripts {
+		p := newPair(t)
+		p.tap = func(to *side, m []byte) []byte {
+			probe(p, to)
+			return m
+		}
+		s.play(p)
+		probe(p, p.c)
+		if s.oneSided == "" {
+			probe(p, p.s)
+		}
+	}
+	for at, row := range clientTable {
+		if !probed[place{"client", state(at)}] {
+			t.Errorf("no script brings the client to %s: add one to scripts", row.name)
+		}
+	}
+	for at, row := range serverTable {
+		if !probed[place{"server", state(at)}] {
+			t.Errorf("no script brings the server to %s: add one to scripts", row.name)
+		}
+	}
+}
+
+// And each message that has one comes to its handler, which is seen by what
+// the handler says of a malformed one.
+func TestMessagesWithAnArrowAreHandled(t *testing.T) {
+	type place struct {
+		role string
+		at   state
+		on   kind
+	}
+	handled := map[place]bool{}
+	// next finds a message that was not yet handled where the side is.
+	next := func(p *pair, s *side) (place, bool) {
+		at, takes := p.look(s)
+		for _, k := range everyKind() {
+			if pl := (place{s.name, at, k}); takes(k) && !handled[pl] {
+				return pl, true
+			}
+		}
+		return place{}, false
+	}
+	for _, s := range scripts {
+		for again := true; again; {
+			again = false
+			p := newPair(t)
+			if s.before != nil {
+				s.before(p)
+			}
+			try := func(to *side, m []byte) []byte {
+				pl, ok := next(p, to)
+				if again || !ok {
+					return m
+				}
+				again, handled[pl] = true, true
+				name := to.machine.State()
+				err := to.machine.Handle(malformed(pl.on))
+				if err == nil || fault.Of(err) == fault.UnexpectedMessage || fault.Of(err) == fault.Internal {
+					t.Errorf("%s in state %s: the malformed %v, for which there is an arrow, is %v", to.name, name, pl.on, err)
+				}
+				return m
+			}
+			p.tap = try
+			p.run()
+			for _, s := range []*side{p.c, p.s} {
+				if s.core.Complete {
+					try(s, nil)
+				}
+			}
+		}
+	}
+	for at, row := range clientTable {
+		for _, arm := range row.accept {
+			if !handled[place{"client", state(at), arm.on}] {
+				t.Errorf("no script brings the client to %s for a %v", row.name, arm.on)
+			}
+		}
+	}
+	for at, row := range serverTable {
+		for _, arm := range row.accept {
+			if !handled[place{"server", state(at), arm.on}] {
+				t.Errorf("no script brings the server to %s for a %v", row.name, arm.on)
+			}
+		}
+	}
+}
+
+// A handler that returns a state without an arrow is our own mistake, and does
+// not move the machine.
+func TestArrowsAreChecked(t *testing.T) {
+	tab := table[int]{
+		{"HERE", []arm[int]{{1, func(*int, message) (state, error) { return 1, nil }, []state{0}}}},
+		{"THERE", nil},
+	}
+	at, err := tab.handle(new(int), 0, classify([]byte{1, 0, 0, 0}))
+	expectReason(t, err, fault.Internal, "a handler leaves without an arrow")
+	if at != 0 {
+		t.Error("a move without an arrow is made")
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/states.md from the tables")
+
+func TestTheStatesDocumentIsThatOfTheTables(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "states.md")
+	want := statesDocument()
+	if *update {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("docs/states.md is not what the tables say: go test ./internal/handshake -run States -update")
+	}
+}
+
+func statesDocument() []byte {
+	var b bytes.Buffer
+	b.WriteString(`# States
+
+The states of RFC 9846, Appendix A, as the tables in ` + "`internal/handshake/client.go`" + `
+and ` + "`server.go`" + ` have them. This page is generated from the tables:
+
+    go test ./internal/handshake -run States -update
+
+A handshake message that has no arrow in the present state ends the connection
+with the alert unexpected_message.
+`)
+	writeStates(&b, "Client", clientTable)
+	writeStates(&b, "Server", serverTable)
+	return b.Bytes()
+}
+
+func writeStates[R any](b *bytes.Buffer, role string, t table[R]) {
+	id := strings.NewReplacer(" ", "_").Replace
+	fmt.Fprintf(b, "\n## %s\n\n```mermaid\nstateDiagram-v2\n", role)
+	for _, row := range t {
+		fmt.Fprintf(b, "    state %q as %s\n", row.name, id(row.name))
+	}
+	fmt.Fprintf(b, "    [*] --> %s\n", id(t[0].name))
+	each := func(f func(at string, on kind, next string)) {
+		for _, row := range t {
+			for _, arm := range row.accept {
+				for _, next := range arm.next {
+					f(row.name, arm.on, t[next].name)
+				}
+			}
+		}
+	}
+	each(func(at string, on kind, next string) {
+		fmt.Fprintf(b, "    %s --> %s: %v\n", id(at), id(next), on)
+	})
+	b.WriteString("```\n\n| state | message | next |\n|---|---|---|\n")
+	each(func(at string, on kind, next string) {
+		fmt.Fprintf(b, "| %s | %v | %s |\n", at, on, next)
+	})
+}
