@@ -1,0 +1,378 @@
+package baretls_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"runtime"
+	"testing"
+	"weak"
+
+	"github.com/baretls/baretls"
+	"github.com/baretls/baretls/internal/tlstest"
+)
+
+// Rule 8 of the contract: zero allocations per record, sealing and opening, and
+// no buffer kept by an idle connection.
+
+// TestNoAllocations counts the allocations of everything that happens again and
+// again on an open connection.
+func TestNoAllocations(t *testing.T) {
+	for _, suite := range benchSuites {
+		for _, padding := range []int{0, 1024} {
+			t.Run(fmt.Sprintf("suite=%s/padding=%d", suite.name, padding), func(t *testing.T) {
+				testNoAllocations(t, suite.id, padding)
+			})
+		}
+	}
+}
+
+func testNoAllocations(t *testing.T, suite uint16, padding int) {
+	roots, _ := tlstest.CA()
+	var client, server loopEnd
+	connect(t, &client, &server,
+		&baretls.ClientConfig{RootCAs: roots, CipherSuites: []uint16{suite}, RecordPadding: padding},
+		&baretls.ServerConfig{Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}, RecordPadding: padding})
+	if got := client.conn.NegotiatedCipherSuite(); got != suite {
+		t.Fatalf("suite is %s, want %s", tls.CipherSuiteName(got), tls.CipherSuiteName(suite))
+	}
+
+	const runs = 100
+	data := make([]byte, 1000)
+	write := client.quiet(t)
+	size := write.EncryptedLen(len(data))
+	out := make([]byte, 0, 2*size)
+
+	noAllocs(t, "Encrypt of a record", runs, func() {
+		if n, err := write.Encrypt(data, out[:size]); n != size || err != nil {
+			t.Fatalf("Encrypt is %d, %v, want %d", n, err, size)
+		}
+	})
+	noAllocs(t, "AppendEncrypted of a record to a slice with room", runs, func() {
+		if b, err := write.AppendEncrypted(out, data); len(b) != size || err != nil {
+			t.Fatalf("AppendEncrypted yields %d bytes, %v, want %d", len(b), err, size)
+		}
+	})
+	large, room := make([]byte, 100_000), make([]byte, write.EncryptedLen(100_000))
+	noAllocs(t, "Encrypt of many records", runs, func() {
+		if n, err := write.Encrypt(large, room); n != len(room) || err != nil {
+			t.Fatalf("Encrypt is %d, %v, want %d", n, err, len(room))
+		}
+	})
+	noAllocs(t, "EncryptedLen, CloseNotifyLen and Need", runs, func() {
+		if write.EncryptedLen(len(data)) != size || write.CloseNotifyLen() == 0 || write.Need() == 0 {
+			t.Fatal("a size of an open connection is 0")
+		}
+	})
+	noAllocs(t, "a quiet turn without input", runs, func() {
+		if status, err := client.conn.ProcessTLSRecords(nil); status.Discard != 0 || err != nil {
+			t.Fatalf("a turn without input is %v, %v", status, err)
+		}
+	})
+
+	// Opening: what AllocsPerRun opens has been sealed before it counts. It
+	// runs a function once more than it counts.
+	from := server.quiet(t)
+	sealed := func() (records [][]byte) {
+		for range runs + 1 {
+			rec, err := from.AppendEncrypted(nil, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			records = append(records, rec)
+		}
+		return records
+	}
+	records := sealed()
+	noAllocs(t, "a turn with a part of a record", runs, func() {
+		for _, n := range []int{1, 4, 5, 6, size - 1} {
+			status, err := client.conn.ProcessTLSRecords(records[0][:n])
+			write, ok := status.State.(baretls.WriteTraffic)
+			if !ok || err != nil || write.Need() == 0 {
+				t.Fatalf("a turn with %d bytes of a record is %T, %v, want WriteTraffic", n, status.State, err)
+			}
+		}
+	})
+	noAllocs(t, "a turn with a record that is not read, and PeekLen", runs, func() {
+		if n, ok := readTraffic(t, client.conn, records[0]).PeekLen(); !ok || n < len(data) {
+			t.Fatalf("PeekLen is %d, %t, want %d at least", n, ok, len(data))
+		}
+	})
+	next := 0
+	noAllocs(t, "a ReadTraffic turn and NextRecord", runs, func() {
+		rec, ok := readTraffic(t, client.conn, records[next]).NextRecord()
+		if next++; !ok || len(rec.Payload) != len(data) {
+			t.Fatalf("NextRecord is %d bytes, %t, want %d", len(rec.Payload), ok, len(data))
+		}
+	})
+	records, next = sealed(), 0
+	noAllocs(t, "a ReadTraffic turn and a loop over Records", runs, func() {
+		got := 0
+		for rec := range readTraffic(t, client.conn, records[next]).Records() {
+			got += len(rec.Payload)
+		}
+		if next++; got != len(data) {
+			t.Fatalf("Records yield %d bytes, want %d", got, len(data))
+		}
+	})
+}
+
+func readTraffic(t *testing.T, conn *baretls.Conn, incoming []byte) baretls.ReadTraffic {
+	t.Helper()
+	status, err := conn.ProcessTLSRecords(incoming)
+	read, ok := status.State.(baretls.ReadTraffic)
+	if !ok {
+		t.Fatalf("a turn with a whole record is %T, %v, want ReadTraffic", status.State, err)
+	}
+	return read
+}
+
+// noAllocs checks that f does not allocate.
+func noAllocs(t *testing.T, what string, runs int, f func()) {
+	t.Helper()
+	if got := testing.AllocsPerRun(runs, f); got != 0 {
+		t.Errorf("%s allocates %v times, want never", what, got)
+	}
+}
+
+// maxIdle is the memory that an idle connection may hold, both directions' keys
+// included, in bytes. AES-256-GCM, the largest, is measured; a peer's
+// certificates come on top, as long as they are what the program asked for.
+const maxIdle = 2600
+
+// TestIdleMemory weighs connections that have nothing to do.
+func TestIdleMemory(t *testing.T) {
+	const pairs = 1000
+	for _, suite := range benchSuites {
+		t.Run(suite.name, func(t *testing.T) {
+			w := weigh(t, pairs, scenario{suite: suite.id, cert: tlstest.Leaf(tlstest.ECDSAP256)})
+			t.Logf("bytes per idle connection: client %d, server %d; the client's view of the server's certificates: %d", w.client, w.server, w.certificates)
+			if w.client > maxIdle {
+				t.Errorf("an idle client holds %d bytes besides certificates, want %d at most", w.client, maxIdle)
+			}
+			if w.server > maxIdle {
+				t.Errorf("an idle server holds %d bytes, want %d at most", w.server, maxIdle)
+			}
+		})
+	}
+}
+
+// TestIdleKeepsNoBuffer compares connections that needed buffers once with one
+// that hardly did: when they are idle, they weigh the same.
+func TestIdleKeepsNoBuffer(t *testing.T) {
+	const (
+		pairs = 100
+		noise = 64 // bytes per connection: what the runtime does meanwhile
+	)
+	small := tlstest.Leaf(tlstest.ECDSAP256)
+	suite := uint16(tls.TLS_AES_128_GCM_SHA256)
+	base := weigh(t, pairs, scenario{suite: suite, cert: small})
+	for _, c := range []struct {
+		name string
+		scenario
+	}{
+		{"a chain of 60 KB, cut into records", scenario{suite: suite,
+			cert: tlstest.New(tlstest.Options{Kind: tlstest.ECDSAP256, Bulk: 60_000})}},
+		{"a chain cut into records of 64 bytes", scenario{suite: suite, cert: small, fragment: 64}},
+		{"1 MiB sealed and opened each way", scenario{suite: suite, cert: small, data: 1 << 20}},
+		{"a key update each way", scenario{suite: suite, cert: small, refresh: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := weigh(t, pairs, c.scenario)
+			if d := w.client - base.client; d > noise || d < -noise {
+				t.Errorf("an idle client holds %d bytes besides certificates, and %d without that", w.client, base.client)
+			}
+			if d := w.server - base.server; d > noise || d < -noise {
+				t.Errorf("an idle server holds %d bytes, and %d without that", w.server, base.server)
+			}
+		})
+	}
+}
+
+// TestNothingOfTheCallersIsKept: a connection that is idle refers to none of the
+// memory that it was handed.
+func TestNothingOfTheCallersIsKept(t *testing.T) {
+	client, server := establishedPair(t, tls.TLS_AES_128_GCM_SHA256)
+	pass := func() (handed []weak.Pointer[byte]) {
+		hand := func(b []byte) []byte {
+			handed = append(handed, weak.Make(&b[0]))
+			return b
+		}
+		data, out, in := hand(make([]byte, 10_000)), hand(make([]byte, 20_000)), hand(make([]byte, 20_000))
+		n, err := server.quiet(t).Encrypt(data, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range readTraffic(t, client.conn, in[:copy(in, out[:n])]).Records() {
+		}
+		// The last turn has a part of a record, so that it is quiet.
+		part := hand(make([]byte, 20_000))
+		if _, err := client.conn.ProcessTLSRecords(part[:copy(part, out[:n-1])]); err != nil {
+			t.Fatal(err)
+		}
+		return handed
+	}
+	handed := pass()
+	runtime.GC()
+	for i, what := range []string{"plaintext to encrypt", "output", "incoming bytes", "part of a record"} {
+		if handed[i].Value() != nil {
+			t.Errorf("the %s can still be reached", what)
+		}
+	}
+	runtime.KeepAlive([]any{client, server})
+}
+
+// scenario is what connections go through before they are weighed.
+type scenario struct {
+	suite    uint16
+	cert     tls.Certificate
+	fragment int  // MaxFragmentSize
+	data     int  // bytes each way
+	refresh  bool // keys
+}
+
+// weight is in bytes per connection.
+type weight struct {
+	client       int // without certificates
+	server       int
+	certificates int // the server's, as the client keeps them
+}
+
+// weigh measures the heap of idle connections: of both ends, then without the
+// clients, and at last without the servers.
+func weigh(t *testing.T, pairs int, sc scenario) weight {
+	t.Helper()
+	roots, _ := tlstest.CA()
+	clientConfig := &baretls.ClientConfig{
+		RootCAs:         roots,
+		CipherSuites:    []uint16{sc.suite},
+		MaxFragmentSize: sc.fragment,
+	}
+	serverConfig := &baretls.ServerConfig{
+		Certificates:    []tls.Certificate{sc.cert},
+		MaxFragmentSize: sc.fragment,
+	}
+	var client, server loopEnd // the buffers of all of them
+	data := make([]byte, sc.data)
+	clients, servers := make([]*baretls.Conn, pairs), make([]*baretls.Conn, pairs)
+	for i := -1; i < pairs; i++ { // one before, for what is made only once
+		connect(t, &client, &server, clientConfig, serverConfig)
+		sc.exercise(t, &client, &server, data)
+		sc.exercise(t, &server, &client, data)
+		if i >= 0 {
+			clients[i], servers[i] = client.conn, server.conn
+		}
+	}
+	client.conn, server.conn = nil, nil
+	defer func() { // what all connections share weighs nothing if it stays
+		runtime.KeepAlive([]any{&client, &server, data, clients, servers, clientConfig, serverConfig, roots})
+	}()
+
+	both := liveHeap()
+	chains := make([]parsedChain, pairs)
+	for i := range chains {
+		chains[i] = parseChain(t, clients[i])
+	}
+	withCopy := liveHeap()
+	runtime.KeepAlive(chains)
+	clear(chains)
+	clear(clients)
+	onlyServers := liveHeap()
+	clear(servers)
+	nothing := liveHeap()
+
+	w := weight{certificates: (withCopy - both) / pairs}
+	w.client = (both-onlyServers)/pairs - w.certificates
+	w.server = (onlyServers - nothing) / pairs
+	return w
+}
+
+// exercise makes one end send data, and new keys.
+func (sc scenario) exercise(t *testing.T, from, to *loopEnd, data []byte) {
+	t.Helper()
+	write := from.quiet(t)
+	if len(data) > 0 {
+		before := to.received
+		var err error
+		if to.in, err = write.AppendEncrypted(to.in, data); err != nil {
+			t.Fatal(err)
+		}
+		if err := to.run(from); err != nil {
+			t.Fatal(err)
+		}
+		if got := to.received - before; got != len(data) {
+			t.Fatalf("%d bytes have arrived, want %d", got, len(data))
+		}
+	}
+	if sc.refresh {
+		if err := write.RefreshTrafficKeys(); err != nil {
+			t.Fatal(err)
+		}
+		for _, end := range [][2]*loopEnd{{from, to}, {to, from}, {from, to}} {
+			if err := end[0].run(end[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// parsedChain is a copy of what a client knows about its server's certificates.
+type parsedChain struct {
+	certificates []*x509.Certificate
+	verified     [][]*x509.Certificate
+}
+
+// parseChain makes that copy in the same way: a certificate refers to its DER.
+func parseChain(t *testing.T, conn *baretls.Conn) parsedChain {
+	t.Helper()
+	var chain parsedChain
+	state := conn.ConnectionState()
+	pool := x509.NewCertPool()
+	for _, original := range state.PeerCertificates {
+		cert, err := x509.ParseCertificate(bytes.Clone(original.Raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain.certificates = append(chain.certificates, cert)
+		pool.AddCert(cert)
+	}
+	roots, _ := tlstest.CA()
+	verified, err := chain.certificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain.verified = verified
+	return chain
+}
+
+// liveHeap is what is alive, in bytes.
+func liveHeap() int {
+	// What one collection finalizes, and what pools keep, the next ones free.
+	for range 3 {
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// TestNoGoroutines: nothing inside ever waits, and so nothing runs.
+func TestNoGoroutines(t *testing.T) {
+	const conns = 100
+	before := runtime.NumGoroutine()
+	roots, _ := tlstest.CA()
+	pairs := make([][2]loopEnd, conns)
+	for i := range pairs {
+		connect(t, &pairs[i][0], &pairs[i][1],
+			&baretls.ClientConfig{RootCAs: roots},
+			&baretls.ServerConfig{Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}})
+		if got := runtime.NumGoroutine(); got != before {
+			t.Fatalf("%d goroutines with %d connections, %d without", got, i+1, before)
+		}
+	}
+	clear(pairs)
+	if got := runtime.NumGoroutine(); got != before {
+		t.Errorf("%d goroutines after the connections, %d before", got, before)
+	}
+}
