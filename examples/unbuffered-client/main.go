@@ -1,0 +1,179 @@
+// Command unbuffered-client fetches a page over TLS with blocking sockets and
+// buffers of its own.
+//
+//	unbuffered-client [-ca FILE] [-server-name NAME] HOST:PORT
+//
+// The response goes to stdout and every state of the connection to stderr.
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+
+	"github.com/baretls/baretls"
+)
+
+func main() {
+	switch err := run(os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "unbuffered-client:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("unbuffered-client", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	ca := flags.String("ca", "", "trust the certificates in this PEM `file` instead of the system's")
+	name := flags.String("server-name", "", "expect the certificate of this `name` instead of the host's")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return errors.New("usage: unbuffered-client [-ca FILE] [-server-name NAME] HOST:PORT")
+	}
+	address := flags.Arg(0)
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if *name == "" {
+		*name = host
+	}
+
+	config := &baretls.ClientConfig{NextProtos: []string{"http/1.1"}}
+	if *ca != "" {
+		pem, err := os.ReadFile(*ca)
+		if err != nil {
+			return err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("%s: no certificate in it", *ca)
+		}
+	}
+
+	socket, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	request := "GET / HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n"
+	return fetch(socket, config, *name, []byte(request), stdout, stderr)
+}
+
+// fetch sends the request and copies the response to stdout until the server
+// has closed. It is the loop that every user of baretls writes once.
+func fetch(socket net.Conn, config *baretls.ClientConfig, name string, request []byte, stdout, stderr io.Writer) error {
+	conn, err := baretls.NewClient(config, name)
+	if err != nil {
+		return err
+	}
+	// Both buffers are ours: they start small and grow when they have to.
+	incoming := make([]byte, 0, 1024) // received and not yet discarded
+	outgoing := make([]byte, 0, 1024) // encoded and not yet sent
+	requested, peerClosed := false, false
+
+	for {
+		// One turn. It may change the bytes of incoming, in place.
+		status, err := conn.ProcessTLSRecords(incoming)
+		if err != nil {
+			// The alert for the server was an EncodeTLSData and a
+			// TransmitTLSData of the turns before: nothing is left to say.
+			return err
+		}
+		fmt.Fprintf(stderr, "%T\n", status.State)
+
+		discard := status.Discard
+		receive := 0 // how many bytes it takes at least, if we are to receive
+
+		switch state := status.State.(type) {
+		case baretls.EncodeTLSData:
+			// One record per state; they pile up until TransmitTLSData.
+			if outgoing, err = state.AppendTo(outgoing); err != nil {
+				return err
+			}
+
+		case baretls.TransmitTLSData:
+			// After the server's Finished we may write. The request leaves in
+			// the same packet as our own Finished.
+			if writer, ok := state.MayEncryptAppData(); ok && !requested {
+				if outgoing, err = writer.AppendEncrypted(outgoing, request); err != nil {
+					return err
+				}
+				requested = true
+			}
+			if _, err := socket.Write(outgoing); err != nil {
+				return err
+			}
+			outgoing = outgoing[:0]
+			if err := state.Done(); err != nil { // or it would be offered again
+				return err
+			}
+
+		case baretls.ReadTraffic:
+			// A payload is a part of incoming, so it has to be used before the
+			// discard below. Each record adds its own share to that.
+			for record := range state.Records() {
+				discard += record.Discard
+				if _, err := stdout.Write(record.Payload); err != nil {
+					return err
+				}
+			}
+
+		case baretls.BlockedHandshake:
+			receive = state.Need()
+
+		case baretls.WriteTraffic:
+			if !peerClosed {
+				receive = state.Need()
+				break
+			}
+			// We could go on writing. But all is said: close our side too.
+			if outgoing, err = state.AppendCloseNotify(outgoing); err != nil {
+				return err
+			}
+			if _, err := socket.Write(outgoing); err != nil {
+				return err
+			}
+			outgoing = outgoing[:0]
+
+		case baretls.PeerClosed:
+			// The response is whole: nobody has cut it off.
+			peerClosed = true
+
+		case baretls.Closed:
+			return nil
+
+		default:
+			return fmt.Errorf("unexpected state %T", state)
+		}
+
+		// The state is handled. Now, and not before, its bytes may go.
+		incoming = append(incoming[:0], incoming[discard:]...)
+
+		// Drain until quiet before reading: only BlockedHandshake and
+		// WriteTraffic say that the bytes we have lead no further. To read
+		// after any other state could wait for a server that waits for us.
+		if receive > 0 {
+			incoming = slices.Grow(incoming, receive)
+			n, err := socket.Read(incoming[len(incoming):cap(incoming)])
+			incoming = incoming[:len(incoming)+n]
+			switch {
+			case err == io.EOF:
+				// Not yet an error: the next turns tell whether the server had
+				// closed, or someone cut the connection.
+				conn.CloseInput()
+			case err != nil:
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/baretls/baretls"
+)
+
+func TestFetchFromStandardServer(t *testing.T) {
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s for %s over %s", r.Method, r.URL, r.Host, r.TLS.NegotiatedProtocol)
+	})
+	stdout, stderr, err := runClient("-ca", server.ca, server.address)
+	if err != nil {
+		t.Fatalf("the page should be fetched, but: %v\n%s", err, stderr)
+	}
+	if want := "GET / for " + server.address + " over http/1.1"; !strings.HasPrefix(stdout, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(stdout, want) {
+		t.Errorf("the response should be printed up to %q, but is %q", want, stdout)
+	}
+	const story = "EncodeTLSData TransmitTLSData BlockedHandshake EncodeTLSData TransmitTLSData " +
+		"WriteTraffic ReadTraffic PeerClosed WriteTraffic Closed"
+	if states := inShort(stderr); states != story {
+		t.Errorf("the states should be\n%s\nbut are\n%s", story, states)
+	}
+}
+
+func TestBuffersGrow(t *testing.T) {
+	big := strings.Repeat("0123456789abcdef", 100_000)
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(big)))
+		io.WriteString(w, big)
+	})
+	stdout, stderr, err := runClient("-ca", server.ca, server.address)
+	if err != nil || !strings.HasSuffix(stdout, "\r\n\r\n"+big) {
+		t.Errorf("a large response should be printed whole, but %d bytes were: %v\n%s", len(stdout), err, inShort(stderr))
+	}
+}
+
+func TestAByteAtATime(t *testing.T) {
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "slowly") })
+	socket, err := net.Dial("tcp", server.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	config := &baretls.ClientConfig{RootCAs: server.roots}
+	request := []byte("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	var stdout bytes.Buffer
+	err = fetch(oneByteConn{socket}, config, "127.0.0.1", request, &stdout, io.Discard)
+	if err != nil || !strings.HasSuffix(stdout.String(), "slowly") {
+		t.Errorf("bytes that come one by one should make the same response, but make %q: %v", &stdout, err)
+	}
+}
+
+func TestServerNameIsWhatIsVerified(t *testing.T) {
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.TLS.ServerName) })
+	stdout, _, err := runClient("-ca", server.ca, "-server-name", "example.com", server.address)
+	if err != nil || !strings.HasSuffix(stdout, "\r\n\r\nexample.com") {
+		t.Errorf("example.com is a name of the server's and should be sent to it, but the response is %q: %v", stdout, err)
+	}
+	_, _, err = runClient("-ca", server.ca, "-server-name", "other.example", server.address)
+	if host := (x509.HostnameError{}); !errors.As(err, &host) {
+		t.Errorf("other.example is no name of the server's, but the error is %v", err)
+	}
+}
+
+func TestUnknownCAIsToldToTheServer(t *testing.T) {
+	server := startTLS(t, nil)
+	_, stderr, err := runClient(server.address)
+	if unknown := (x509.UnknownAuthorityError{}); !errors.As(err, &unknown) {
+		t.Errorf("a server of an unknown CA should be refused, but the error is %v", err)
+	}
+	if states := inShort(stderr); !strings.HasSuffix(states, "BlockedHandshake EncodeTLSData TransmitTLSData") {
+		t.Errorf("the alert should be sent before the error, but the states are %s", states)
+	}
+	if said := <-server.errors; !strings.Contains(said, "unknown certificate authority") {
+		t.Errorf("the server should be sent the alert unknown_ca, but says %q", said)
+	}
+}
+
+func TestTruncationIsAnError(t *testing.T) {
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthe first half")
+		conn.(*tls.Conn).NetConn().Close()
+	})
+	stdout, _, err := runClient("-ca", server.ca, server.address)
+	if !strings.HasSuffix(stdout, "the first half") || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a response without a close_notify should end with io.ErrUnexpectedEOF, but was printed as %q with %v", stdout, err)
+	}
+}
+
+func TestWrongArguments(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("not PEM"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := listener.Addr().String()
+	listener.Close()
+	for _, test := range []struct {
+		says string
+		args []string
+	}{
+		{"usage", nil},
+		{"usage", []string{closed, closed}},
+		{"not defined", []string{"-unknown", closed}},
+		{"missing port", []string{"localhost"}},
+		{"invalid port", []string{"localhost:99999"}},
+		{"refused", []string{closed}},
+		{text, []string{"-ca", text, closed}},
+		{"missing.pem", []string{"-ca", "missing.pem", closed}},
+	} {
+		if _, _, err := runClient(test.args...); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("arguments %q should be an error about %q, but are %v", test.args, test.says, err)
+		}
+	}
+}
+
+// The two examples, as processes of their own.
+func TestAgainstUnbufferedServer(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir) // for the CA
+	t.Setenv("TMP", dir)
+	server := exec.Command(build(t, "unbuffered-server"), "-addr", "localhost:0")
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := server.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		server.Process.Kill()
+		server.Wait()
+	}()
+	ca := after(t, "throwaway CA: ", stderr)
+	address := after(t, "listening on ", stdout)
+
+	client := exec.Command(build(t, "unbuffered-client"), "-ca", ca, address)
+	client.Stderr = new(bytes.Buffer)
+	got, err := client.Output()
+	if err != nil || !strings.Contains(string(got), "Hello from a server") {
+		t.Errorf("the client should print the server's page, but printed %q: %v\n%s", got, err, client.Stderr)
+	}
+
+	stranger := exec.Command(client.Path, address)
+	said, err := stranger.CombinedOutput()
+	if stranger.ProcessState.ExitCode() != 1 || !strings.Contains(string(said), "unknown authority") {
+		t.Errorf("without the CA the client should exit with 1 and say why, but: %v\n%s", err, said)
+	}
+}
+
+func runClient(args ...string) (stdout, stderr string, err error) {
+	var out, states bytes.Buffer
+	err = run(args, &out, &states)
+	return out.String(), states.String(), err
+}
+
+// inShort makes one line of the states, without repetitions: how often there
+// was something to read depends on how it came.
+func inShort(stderr string) string {
+	var states []string
+	for line := range strings.Lines(stderr) {
+		name := strings.TrimPrefix(strings.TrimSpace(line), "baretls.")
+		if len(states) == 0 || states[len(states)-1] != name {
+			states = append(states, name)
+		}
+	}
+	short := strings.Join(states, " ")
+	for again := "ReadTraffic WriteTraffic ReadTraffic"; strings.Contains(short, again); {
+		short = strings.ReplaceAll(short, again, "ReadTraffic")
+	}
+	return short
+}
+
+// standardServer is one with crypto/tls.
+type standardServer struct {
+	address, ca string
+	roots       *x509.CertPool
+	errors      lineChan
+}
+
+func startTLS(t *testing.T, handler http.HandlerFunc) *standardServer {
+	t.Helper()
+	s := &standardServer{errors: make(lineChan, 100), roots: x509.NewCertPool()}
+	server := httptest.NewUnstartedServer(handler)
+	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
+	server.Config.ErrorLog = log.New(s.errors, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s.address = server.Listener.Addr().String()
+	s.roots.AddCert(server.Certificate())
+	s.ca = filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}
+	if err := os.WriteFile(s.ca, pem.EncodeToMemory(&block), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// lineChan is a writer whose writes can be waited for.
+type lineChan chan string
+
+func (c lineChan) Write(p []byte) (int, error) {
+	c <- string(p)
+	return len(p), nil
+}
+
+type oneByteConn struct{ net.Conn }
+
+func (c oneByteConn) Read(p []byte) (int, error) { return c.Conn.Read(p[:1]) }
+
+// build builds an example and returns the program.
+func build(t *testing.T, example string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), example)
+	if runtime.GOOS == "windows" {
+		program += ".exe"
+	}
+	if said, err := exec.Command("go", "build", "-o", program, "../"+example).CombinedOutput(); err != nil {
+		t.Fatalf("%s should build, but: %v\n%s", example, err, said)
+	}
+	return program
+}
+
+// after reads a line and returns what follows its beginning.
+func after(t *testing.T, beginning string, r io.Reader) string {
+	t.Helper()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	rest, ok := strings.CutPrefix(line, beginning)
+	if err != nil || !ok {
+		t.Fatalf("the program should print a line that begins with %q, but printed %q: %v", beginning, line, err)
+	}
+	return strings.TrimSpace(rest)
+}

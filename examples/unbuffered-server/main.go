@@ -1,0 +1,261 @@
+// Command unbuffered-server serves one page over TLS with blocking sockets and
+// buffers of its own.
+//
+//	unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE]
+//
+// Without a certificate it makes one for localhost, signed by a throwaway CA,
+// and tells on stderr in which file that CA's certificate is.
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/baretls/baretls"
+)
+
+func main() {
+	switch err := run(os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "unbuffered-server:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("unbuffered-server", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	address := flags.String("addr", "localhost:8443", "listen on this `host:port`")
+	certFile := flags.String("cert", "", "PEM `file` of the certificate chain")
+	keyFile := flags.String("key", "", "PEM `file` of the private key")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 0 || (*certFile == "") != (*keyFile == "") {
+		return errors.New("usage: unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE]")
+	}
+
+	var certificate tls.Certificate
+	var err error
+	if *certFile != "" {
+		certificate, err = tls.LoadX509KeyPair(*certFile, *keyFile)
+	} else {
+		certificate, err = throwaway(stderr)
+	}
+	if err != nil {
+		return err
+	}
+	config := &baretls.ServerConfig{
+		Certificates: []tls.Certificate{certificate},
+		NextProtos:   []string{"http/1.1"},
+	}
+
+	listener, err := net.Listen("tcp", *address)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "listening on %s\n", listener.Addr())
+	logger := log.New(stderr, "", 0)
+	for {
+		socket, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		// A config is shared by all connections; a connection belongs to one
+		// goroutine.
+		go func() {
+			defer socket.Close()
+			if err := serve(socket, config); err != nil {
+				logger.Printf("%s: %v", socket.RemoteAddr(), err)
+			}
+		}()
+	}
+}
+
+const (
+	page     = "<!doctype html>\n<title>baretls</title>\n<p>Hello from a server without hidden buffers.\n"
+	response = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + page
+
+	maxRequest = 64 << 10         // bytes
+	patience   = 30 * time.Second // for a connection as a whole
+)
+
+// serve answers the request of one connection and closes it. It is the loop
+// that every user of baretls writes once.
+func serve(socket net.Conn, config *baretls.ServerConfig) error {
+	// The library never waits, so it has no timeouts: they are the socket's.
+	if err := socket.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	conn, err := baretls.NewServer(config)
+	if err != nil {
+		return err
+	}
+	// All buffers are ours: they start small and grow when they have to.
+	incoming := make([]byte, 0, 1024) // received and not yet discarded
+	outgoing := make([]byte, 0, 1024) // encoded and not yet sent
+	var request []byte
+	answered, peerClosed := false, false
+
+	for {
+		// One turn. It may change the bytes of incoming, in place.
+		status, err := conn.ProcessTLSRecords(incoming)
+		if err != nil {
+			// The alert for the client was an EncodeTLSData and a
+			// TransmitTLSData of the turns before: nothing is left to say.
+			return err
+		}
+
+		discard := status.Discard
+		receive := 0 // how many bytes it takes at least, if we are to receive
+
+		switch state := status.State.(type) {
+		case baretls.EncodeTLSData:
+			// One record per state; they pile up until TransmitTLSData.
+			if outgoing, err = state.AppendTo(outgoing); err != nil {
+				return err
+			}
+
+		case baretls.TransmitTLSData:
+			if _, err := socket.Write(outgoing); err != nil {
+				return err
+			}
+			outgoing = outgoing[:0]
+			if err := state.Done(); err != nil { // or it would be offered again
+				return err
+			}
+
+		case baretls.ReadTraffic:
+			// A payload is a part of incoming, so it has to be used, or copied
+			// as here, before the discard below. Each record adds its own share
+			// to that.
+			for record := range state.Records() {
+				discard += record.Discard
+				request = append(request, record.Payload...)
+			}
+			if len(request) > maxRequest {
+				return errors.New("the request is too long")
+			}
+
+		case baretls.BlockedHandshake:
+			receive = state.Need()
+
+		case baretls.WriteTraffic:
+			// The quiet state of an open connection: write, close or receive.
+			whole := bytes.Contains(request, []byte("\r\n\r\n"))
+			if answered || !whole && !peerClosed {
+				receive = state.Need()
+				break
+			}
+			if whole {
+				if outgoing, err = state.AppendEncrypted(outgoing, []byte(response)); err != nil {
+					return err
+				}
+			}
+			// After the close_notify we write no more, but still read: until
+			// the client closes as well, and has the whole page for sure.
+			if outgoing, err = state.AppendCloseNotify(outgoing); err != nil {
+				return err
+			}
+			if _, err := socket.Write(outgoing); err != nil {
+				return err
+			}
+			outgoing = outgoing[:0]
+			answered = true
+
+		case baretls.PeerClosed:
+			// The client says no more, but may well wait for its answer.
+			peerClosed = true
+
+		case baretls.Closed:
+			return nil
+
+		default:
+			return fmt.Errorf("unexpected state %T", state)
+		}
+
+		// The state is handled. Now, and not before, its bytes may go.
+		incoming = append(incoming[:0], incoming[discard:]...)
+
+		// Drain until quiet before reading: only BlockedHandshake and
+		// WriteTraffic say that the bytes we have lead no further. To read
+		// after any other state could wait for a client that waits for us.
+		if receive > 0 {
+			incoming = slices.Grow(incoming, receive)
+			n, err := socket.Read(incoming[len(incoming):cap(incoming)])
+			incoming = incoming[:len(incoming)+n]
+			switch {
+			case err == io.EOF:
+				// Not yet an error: the next turns tell whether the client had
+				// closed, or someone cut the connection.
+				conn.CloseInput()
+			case err != nil:
+				return err
+			}
+		}
+	}
+}
+
+// throwaway makes a certificate for localhost, and a CA for it whose key is
+// forgotten at once.
+func throwaway(stderr io.Writer) (tls.Certificate, error) {
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	ca := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "unbuffered-server throwaway CA"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().AddDate(0, 0, 7),
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	leaf := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "localhost"},
+		DNSNames:    []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		NotBefore:   ca.NotBefore,
+		NotAfter:    ca.NotAfter,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+
+	file, err := os.CreateTemp("", "unbuffered-server-ca-*.pem")
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := errors.Join(pem.Encode(file, &pem.Block{Type: "CERTIFICATE", Bytes: caDER}), file.Close()); err != nil {
+		return tls.Certificate{}, err
+	}
+	fmt.Fprintf(stderr, "throwaway CA: %s\n", file.Name())
+	return tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: key}, nil
+}
