@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -44,31 +46,33 @@ func (ch *chain) parse(m *wire.Certificate) error {
 	return nil
 }
 
-// judgeServer applies the client's policy to the server's certificates.
-func (c *Client) judgeServer() error {
-	v := Verification{
-		Certificates: c.peer.certs,
-		ServerName:   c.Facts.ServerName,
-		OCSPResponse: c.peer.ocsp,
-		SCTs:         c.peer.scts,
-		Time:         c.policy.Now(),
+// verification is what the peer can be judged by.
+func (ch *chain) verification(serverName string, now time.Time) *Verification {
+	return &Verification{
+		Certificates: ch.certs,
+		ServerName:   serverName,
+		OCSPResponse: ch.ocsp,
+		SCTs:         ch.scts,
+		Time:         now,
 	}
-	if instead := c.policy.Judge.Instead; instead != nil {
-		if err := instead(&v); err != nil {
+}
+
+// judge decides about a peer: by the default verification, with opts, or by
+// what stands in its place, and then by what comes after it. What is found is
+// entered into the Facts.
+func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error {
+	switch {
+	case j.Instead != nil:
+		if err := j.Instead(v); err != nil {
 			return fault.CertificateRefused.Because(err)
 		}
-	} else {
-		opts := x509.VerifyOptions{
-			Roots:       c.policy.Roots,
-			DNSName:     v.ServerName,
-			CurrentTime: v.Time,
-		}
-		if err := v.verify(opts); err != nil {
+	case opts != nil:
+		if err := v.verify(*opts); err != nil {
 			return err
 		}
 	}
-	if after := c.policy.Judge.After; after != nil {
-		if err := after(&v); err != nil {
+	if j.After != nil {
+		if err := j.After(v); err != nil {
 			return fault.CertificateRefused.Because(err)
 		}
 	}
@@ -76,6 +80,51 @@ func (c *Client) judgeServer() error {
 	c.Facts.OCSPResponse = v.OCSPResponse
 	c.Facts.SCTs = v.SCTs
 	return nil
+}
+
+// judgeServer applies the client's policy to the server's certificates.
+func (c *Client) judgeServer() error {
+	now := c.policy.Now()
+	return c.judge(&c.policy.Judge, c.peer.verification(c.Facts.ServerName, now), c.serverOptions(now))
+}
+
+func (c *Client) serverOptions(now time.Time) *x509.VerifyOptions {
+	return &x509.VerifyOptions{Roots: c.policy.Roots, DNSName: c.Facts.ServerName, CurrentTime: now}
+}
+
+// judgeAgain decides whether a server that a session is with would be accepted
+// today. The chain that was verified then need only be valid still, for the
+// session is of a configuration that verifies alike.
+func (c *Client) judgeAgain(s *Session) error {
+	certs, err := s.certificates()
+	if err != nil {
+		return err
+	}
+	now := c.policy.Now()
+	v := (&chain{certs: certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
+	opts := c.serverOptions(now)
+	if c.policy.Judge.Instead == nil {
+		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
+			opts = nil
+		}
+	}
+	facts := c.Facts
+	err = c.judge(&c.policy.Judge, v, opts)
+	s.chains = v.VerifiedChains
+	c.Facts = facts
+	return err
+}
+
+// stillValid are the chains of which no certificate has expired.
+func stillValid(chains [][]*x509.Certificate, now time.Time) (valid [][]*x509.Certificate) {
+	for _, chain := range chains {
+		if !slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+			return now.Before(cert.NotBefore) || now.After(cert.NotAfter)
+		}) {
+			valid = append(valid, chain)
+		}
+	}
+	return valid
 }
 
 // verify is the default verification, crypto/x509's.
@@ -140,6 +189,19 @@ func (c *Core) signedContent(context string) []byte {
 	b = append(b, context...)
 	b = append(b, 0)
 	return append(b, c.transcript.Sum()...)
+}
+
+// sendCertificateVerify signs the transcript up to the Certificate that was
+// sent: Section 4.5.2.
+func (c *Core) sendCertificateVerify(credential *Credential, scheme *algo.Scheme, context string) error {
+	signature, err := scheme.Sign(credential.Key, c.policy.Rand, c.signedContent(context))
+	if err != nil {
+		return fault.Internal.Because(err)
+	}
+	cv := wire.CertificateVerify{Algorithm: uint16(scheme.ID), Signature: signature}
+	b := c.Out.Buffer()
+	c.send(cv.Append(b), len(b))
+	return nil
 }
 
 // checkSignature checks the peer's CertificateVerify against its certificate
