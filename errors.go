@@ -72,6 +72,9 @@ var (
 	ErrStaleState = errors.New("baretls: the connection has left this state")
 	// ErrWriteClosed is writing after QueueCloseNotify.
 	ErrWriteClosed = errors.New("baretls: write side is closed")
+	// ErrEncryptExhausted is writing more records than one key may protect,
+	// where the keys cannot be changed.
+	ErrEncryptExhausted = errors.New("baretls: the limit on records under one key is reached")
 	// ErrHandshakeNotComplete is asking for what only a complete handshake has.
 	ErrHandshakeNotComplete = errors.New("baretls: handshake is not complete")
 )

@@ -62,7 +62,7 @@ func (c *Conn) turn() State {
 			}
 			break
 		}
-		if waiting = c.core.MayRead && isData(rec); waiting {
+		if waiting = c.readsData() && isData(rec); waiting {
 			break
 		}
 		c.open(rec)
@@ -73,12 +73,14 @@ func (c *Conn) turn() State {
 	case c.err != nil:
 		c.at = atFailed
 		return nil
+	case waiting && c.core.EarlyRead:
+		return c.enter(atReadEarly, ReadEarlyData{c})
 	case waiting:
 		return c.enter(atRead, ReadTraffic{c})
 	case c.peerClosed && !c.peerTold:
 		c.peerTold = true
 		return c.enter(atPeerClosed, PeerClosed{})
-	case c.peerClosed && c.writeClosed:
+	case c.peerClosed && c.core.WriteClosed:
 		return c.enter(atClosed, Closed{})
 	}
 	c.core.In.Release()
@@ -97,6 +99,7 @@ const (
 	atEncode
 	atTransmit
 	atRead
+	atReadEarly
 	atWrite
 	atQuiet
 	atPeerClosed
@@ -148,6 +151,10 @@ func (c *Conn) firstRecord(err error, header []byte) error {
 	return fault.NotTLS.Because(known)
 }
 
+// readsData reports whether protected records carry data, which the caller
+// opens, and not the handshake.
+func (c *Conn) readsData() bool { return c.core.MayRead || c.core.EarlyRead }
+
 // isData reports whether a record looks like application data from outside,
 // as all protected records do.
 func isData(rec []byte) bool {
@@ -171,6 +178,9 @@ func (c *Conn) openHandshake(rec []byte) error {
 		return c.changeCipherSpec(body)
 	case !c.core.In.Protected():
 		if outer == record.ApplicationData {
+			if !c.core.In.Partial() && c.core.SkipEarlyData(len(body)) {
+				return nil
+			}
 			return fault.UnexpectedRecord.With("%v in the clear", outer)
 		}
 	case outer == record.Alert && !c.core.MayRead && c.core.In.Seq() == 0:
@@ -181,8 +191,12 @@ func (c *Conn) openHandshake(rec []byte) error {
 	}
 	t, content, err := c.core.In.Open(rec)
 	if err != nil {
+		if err == fault.BadRecordMAC && c.core.SkipEarlyData(len(body)) {
+			return nil
+		}
 		return err
 	}
+	c.core.EndSkipping()
 	if t == record.ApplicationData {
 		return fault.UnexpectedMessage.With("application data during the handshake")
 	}
@@ -279,7 +293,7 @@ func (c *Conn) fail(err error) {
 	}
 	reason := fault.Of(err)
 	alert := reason.Alert()
-	if alert != fault.None && !c.writeClosed {
+	if alert != fault.None && !c.core.WriteClosed {
 		c.machine.PrepareAlert()
 		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // State is what a turn has led to and what there is to do: one of
-// EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadTraffic, WriteTraffic,
-// PeerClosed and Closed. Later versions may add states that a configuration
+// EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadEarlyData, ReadTraffic,
+// WriteTraffic, PeerClosed and Closed. Later versions may add states that a configuration
 // has to ask for; a program that asks for none sees only these.
 //
 // A state is a right to do something now. It is valid until the next turn, and
@@ -20,6 +20,7 @@ type State interface{ isState() }
 func (EncodeTLSData) isState()    {}
 func (TransmitTLSData) isState()  {}
 func (BlockedHandshake) isState() {}
+func (ReadEarlyData) isState()    {}
 func (ReadTraffic) isState()      {}
 func (WriteTraffic) isState()     {}
 func (PeerClosed) isState()       {}
@@ -115,68 +116,17 @@ type AppDataRecord struct {
 // NextRecord opens the next record in place. It returns false when no more is
 // here as a whole, and when a record does not open or ends the connection: the
 // next turn tells.
-func (s ReadTraffic) NextRecord() (AppDataRecord, bool) {
-	c := s.c
-	if c.at != atRead {
-		return AppDataRecord{}, false
-	}
-	rec, ok := c.nextRecord()
-	if !ok || !isData(rec) {
-		return AppDataRecord{}, false
-	}
-	t, payload, err := c.core.In.Open(rec)
-	if err != nil {
-		c.fail(err)
-		return AppDataRecord{}, false
-	}
-	c.used += len(rec)
-	data := t == record.ApplicationData
-	switch {
-	case data && c.core.In.Partial():
-		err = fault.InterleavedRecord.With("%v", t)
-	case data && len(payload) > 0:
-		c.useless = 0
-		c.core.SawData()
-		return AppDataRecord{len(rec), payload}, true
-	case data:
-		err = c.brought(false)
-	default:
-		err = c.content(t, payload)
-	}
-	if err != nil {
-		c.fail(err)
-		return AppDataRecord{}, false
-	}
-	return AppDataRecord{Discard: len(rec)}, true
-}
+func (s ReadTraffic) NextRecord() (AppDataRecord, bool) { return s.c.readRecord(atRead) }
 
 // Records iterates over the records that NextRecord returns.
 func (s ReadTraffic) Records() iter.Seq[AppDataRecord] {
-	return func(yield func(AppDataRecord) bool) {
-		for {
-			rec, ok := s.NextRecord()
-			if !ok || !yield(rec) {
-				return
-			}
-		}
-	}
+	return func(yield func(AppDataRecord) bool) { s.c.eachRecord(atRead, yield) }
 }
 
 // PeekLen is the most data that the next record can carry, without opening it,
 // and the exact amount unless the peer pads. It is 0, false if NextRecord
 // would return false.
-func (s ReadTraffic) PeekLen() (int, bool) {
-	if s.c.at != atRead {
-		return 0, false
-	}
-	need := s.c.need
-	rec, ok := s.c.nextRecord()
-	s.c.need = need
-	if !ok || !isData(rec) {
-		return 0, false
-	}
-	return s.c.core.In.PayloadLen(len(rec) - record.HeaderLen), true
-}
+func (s ReadTraffic) PeekLen() (int, bool) { return s.c.peekRecord(atRead) }
 
 // WriteTraffic: nothing is left to do, and application data may be written.
 // This is the quiet state of an open connection: write, or receive more. What
@@ -191,7 +141,7 @@ func (s WriteTraffic) check() error {
 	switch {
 	case c.err != nil:
 		return c.err
-	case c.writeClosed:
+	case c.core.WriteClosed:
 		return ErrWriteClosed
 	case c.at != atWrite && c.at != atTransmit || !c.core.MayWrite:
 		return ErrStaleState
@@ -264,7 +214,7 @@ func (s WriteTraffic) QueueCloseNotify(out []byte) (int, error) {
 	if n := s.CloseNotifyLen(); len(out) < n {
 		return 0, &InsufficientSizeError{n}
 	}
-	s.c.writeClosed = true
+	s.c.core.WriteClosed = true
 	return s.c.core.Out.Seal(out, record.Alert, closeNotify), nil
 }
 
