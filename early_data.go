@@ -72,6 +72,8 @@ func (s BlockedHandshake) MayEncryptEarlyData() (MayEncryptEarlyData, bool) {
 func (s MayEncryptEarlyData) check() error {
 	c := s.c
 	switch {
+	case c == nil:
+		return ErrStaleState
 	case c.err != nil:
 		return c.err
 	case c.at != atTransmit && c.at != atQuiet || !c.core.EarlyWrite:

@@ -71,7 +71,7 @@ func (c *Conn) turn() State {
 	case c.unsent:
 		return c.enter(atTransmit, TransmitTLSData{c})
 	case c.err != nil:
-		c.at = atFailed
+		c.at, c.used = atFailed, len(c.in)
 		return nil
 	case waiting && c.core.EarlyRead:
 		return c.enter(atReadEarly, ReadEarlyData{c})
@@ -112,6 +112,9 @@ func (c *Conn) enter(p place, s State) State {
 	return s
 }
 
+// is reports whether the turn has led to p. A zero state has no connection.
+func (c *Conn) is(p place) bool { return c != nil && c.at == p }
+
 // nextRecord returns the next record of the input if it is there as a whole.
 // A header that cannot be one of TLS is a failure as soon as it is seen; what
 // follows the end, clean or not, is discarded.
@@ -143,7 +146,7 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 // firstRecord makes of a bad header in the very first bytes the error that
 // people know from crypto/tls: the peer does not speak TLS.
 func (c *Conn) firstRecord(err error, header []byte) error {
-	if c.anything {
+	if c.anything || fault.Of(err) == fault.RecordOverflow {
 		return err
 	}
 	known := tls.RecordHeaderError{Msg: err.Error()}
@@ -231,6 +234,7 @@ func (c *Conn) messages(content []byte) error {
 		if err := c.machine.Handle(raw); err != nil {
 			return err
 		}
+		c.useless = 0
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // readRecord opens the next record of data, if the connection is at that place.
 func (c *Conn) readRecord(at place) (AppDataRecord, bool) {
-	if c.at != at || !c.readsData() || c.core.EarlyRead != (at == atReadEarly) {
+	if !c.is(at) || !c.readsData() || c.core.EarlyRead != (at == atReadEarly) {
 		return AppDataRecord{}, false
 	}
 	rec, ok := c.nextRecord()
@@ -51,7 +51,7 @@ func (c *Conn) data(payload []byte) error {
 }
 
 func (c *Conn) peekRecord(at place) (int, bool) {
-	if c.at != at || !c.readsData() || c.core.EarlyRead != (at == atReadEarly) {
+	if !c.is(at) || !c.readsData() || c.core.EarlyRead != (at == atReadEarly) {
 		return 0, false
 	}
 	need := c.need

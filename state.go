@@ -33,7 +33,7 @@ type EncodeTLSData struct{ c *Conn }
 
 // Len is the exact size of the record in bytes.
 func (s EncodeTLSData) Len() int {
-	if s.c.at != atEncode {
+	if !s.c.is(atEncode) {
 		return 0
 	}
 	return s.c.core.Out.NextLen()
@@ -43,9 +43,9 @@ func (s EncodeTLSData) Len() int {
 // that is too small is an *InsufficientSizeError and changes nothing. The
 // second call in a turn is ErrAlreadyEncoded.
 func (s EncodeTLSData) Encode(out []byte) (int, error) {
-	switch s.c.at {
-	case atEncode:
-	case atMoved:
+	switch {
+	case s.c.is(atEncode):
+	case s.c.is(atMoved):
 		return 0, ErrAlreadyEncoded
 	default:
 		return 0, ErrStaleState
@@ -74,7 +74,7 @@ type TransmitTLSData struct{ c *Conn }
 // Done tells that the bytes have been sent, or will be in any case. They must
 // not be sent again.
 func (s TransmitTLSData) Done() error {
-	if s.c.at != atTransmit {
+	if !s.c.is(atTransmit) {
 		return ErrStaleState
 	}
 	s.c.at = atMoved
@@ -94,7 +94,7 @@ func (s TransmitTLSData) MayEncryptAppData() (WriteTraffic, bool) {
 type BlockedHandshake struct{ c *Conn }
 
 // Need is how many bytes more it takes at least before a turn can get further.
-func (s BlockedHandshake) Need() int { return s.c.need }
+func (s BlockedHandshake) Need() int { return s.c.missing() }
 
 // ReadTraffic: records that may carry application data have been received.
 // They are opened by NextRecord and not before. A caller that has no room for
@@ -139,6 +139,8 @@ type WriteTraffic struct{ c *Conn }
 func (s WriteTraffic) check() error {
 	c := s.c
 	switch {
+	case c == nil:
+		return ErrStaleState
 	case c.err != nil:
 		return c.err
 	case c.core.WriteClosed:
@@ -243,7 +245,14 @@ func (s WriteTraffic) RefreshTrafficKeys() error {
 
 // Need is how many bytes more it takes at least before a turn can find
 // something to read.
-func (s WriteTraffic) Need() int { return s.c.need }
+func (s WriteTraffic) Need() int { return s.c.missing() }
+
+func (c *Conn) missing() int {
+	if c == nil {
+		return 0
+	}
+	return c.need
+}
 
 // PeerClosed: the peer has sent its close_notify and all its data is here.
 // This state comes once. Writing and closing still work; see WriteTraffic.

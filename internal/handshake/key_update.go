@@ -78,6 +78,9 @@ func (c *Core) UpdateKeys(request bool) error {
 }
 
 func (c *Core) nextWriteKeys() (*record.Keys, error) {
+	if c.writeEpoch == maxWriteEpoch {
+		return nil, fault.KeyLimitReached
+	}
 	kdf := keyschedule.NewKDF(c.suite.NewHash)
 	defer kdf.Clear()
 	next := c.writeSecret.Next(kdf)
