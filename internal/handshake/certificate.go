@@ -21,6 +21,8 @@ type chain struct {
 	key   algo.PublicKey
 	ocsp  []byte
 	scts  [][]byte
+
+	chains [][]*x509.Certificate // what certs were verified to before
 }
 
 // parse keeps the certificates of m, which may be none.
@@ -38,12 +40,17 @@ func (ch *chain) parse(m *wire.Certificate) error {
 			if ch.key, err = algo.CertificateKey(cert); err != nil {
 				return err
 			}
-			ch.ocsp = bytes.Clone(entry.OCSPResponse)
-			ch.scts = wire.SplitSCTs(bytes.Clone(entry.SCTs))
+			ch.staple(entry)
 		}
 		ch.certs = append(ch.certs, cert)
 	}
 	return nil
+}
+
+// staple keeps what came with the peer's own certificate.
+func (ch *chain) staple(entry wire.CertificateEntry) {
+	ch.ocsp = bytes.Clone(entry.OCSPResponse)
+	ch.scts = wire.SplitSCTs(bytes.Clone(entry.SCTs))
 }
 
 // verification is what the peer can be judged by.
@@ -82,10 +89,43 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error 
 	return nil
 }
 
+// parseServer keeps the server's certificates, parsed, or found in the cache.
+func (c *Client) parseServer(m *wire.Certificate) error {
+	if !c.caches() {
+		return c.peer.parse(m)
+	}
+	c.peerKey = newChainKey(c.Facts.ServerName, m.Entries())
+	v := c.policy.verified.get(c.peerKey)
+	if v == nil {
+		return c.peer.parse(m)
+	}
+	c.peer.certs, c.peer.key, c.peer.chains = v.certs, v.key, v.chains
+	for entry := range m.Entries() {
+		c.peer.staple(entry)
+		break
+	}
+	return nil
+}
+
+// caches reports whether verdicts may be remembered: the default ones, by
+// roots that cannot change.
+func (c *Client) caches() bool { return c.policy.Judge.Instead == nil && c.policy.Roots != nil }
+
 // judgeServer applies the client's policy to the server's certificates.
 func (c *Client) judgeServer() error {
 	now := c.policy.Now()
-	return c.judge(&c.policy.Judge, c.peer.verification(c.Facts.ServerName, now), c.serverOptions(now))
+	v := c.peer.verification(c.Facts.ServerName, now)
+	opts := c.serverOptions(now)
+	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains != nil {
+		opts = nil
+	}
+	if err := c.judge(&c.policy.Judge, v, opts); err != nil {
+		return err
+	}
+	if opts != nil && c.caches() {
+		c.policy.verified.put(c.peerKey, &verified{c.peer.certs, c.peer.key, v.VerifiedChains})
+	}
+	return nil
 }
 
 func (c *Client) serverOptions(now time.Time) *x509.VerifyOptions {

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/algo"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -75,10 +74,10 @@ type clientHandshake struct {
 	flightOpen bool        // the second flight has begun: CCS and keys are queued
 
 	peer          chain
+	peerKey       chainKey // in the cache of chains
 	certRequested bool
 	credential    *Credential  // to answer the request with; nil: none fits
 	scheme        *algo.Scheme // to sign with
-	serverApp     keyschedule.TrafficSecret
 }
 
 // Init makes c a client of the server of that name, a DNS name or an IP

@@ -151,7 +151,7 @@ func (c *Client) certificate(m message) (state, error) {
 	if len(cert.Context) != 0 {
 		return 0, fault.IllegalParameter.With("certificate_request_context of a server is not empty")
 	}
-	if err := c.peer.parse(&cert); err != nil {
+	if err := c.parseServer(&cert); err != nil {
 		return 0, err
 	}
 	if len(c.peer.certs) == 0 {

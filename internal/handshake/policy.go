@@ -56,6 +56,8 @@ type ClientPolicy struct {
 	TicketRequest [2]uint8 // for a full and for a resumed handshake; zeros: none
 
 	// What every hello carries, encoded once.
+	verified chainCache
+
 	suites, groups wire.Uint16s
 	protocols      wire.Protocols
 }
