@@ -190,7 +190,8 @@ type ServerConfig struct {
 	// each client is first answered by a HelloRetryRequest with a cookie, and
 	// its second hello is accepted by any connection with the same key, this
 	// one or a new one. For transports that have to check the return path; it
-	// costs a round trip. 32 bytes or more; nil turns it off.
+	// costs a round trip. GnuTLS clients refuse a retry that has a cookie and
+	// asks for no other group. 32 bytes or more; nil turns it off.
 	RetryCookieKey []byte
 
 	// KeyLogWriter, Time and Rand: see ClientConfig.

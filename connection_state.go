@@ -97,7 +97,6 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		CipherSuite:                 f.Suite,
 		CurveID:                     f.Group,
 		NegotiatedProtocol:          f.ALPN,
-		NegotiatedProtocolIsMutual:  true,
 		ServerName:                  f.ServerName,
 		PeerCertificates:            f.PeerCertificates,
 		VerifiedChains:              f.VerifiedChains,
@@ -152,7 +151,8 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // else knows (RFC 9846, Section 7.5): for a label, registered or private, of
 // at most 249 bytes, and a context, which may be nil. The length is at most
 // 255 hashes, 8,160 bytes with SHA-256. Before the handshake is complete it is
-// ErrHandshakeNotComplete.
+// ErrHandshakeNotComplete, and after the connection has failed its *Error, for
+// then the secrets are gone.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	switch {
 	case c.err != nil:

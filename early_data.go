@@ -58,14 +58,14 @@ type MayEncryptEarlyData struct{ c *Conn }
 // MayEncryptEarlyData returns the right to write 0-RTT data, to be sent behind
 // what has been encoded, if the hello offers it.
 func (s TransmitTLSData) MayEncryptEarlyData() (MayEncryptEarlyData, bool) {
-	e := MayEncryptEarlyData{s.c}
+	e := MayEncryptEarlyData(s)
 	return e, e.check() == nil
 }
 
 // MayEncryptEarlyData is that of TransmitTLSData, for data that comes later,
 // while the server's answer is awaited. It is to be sent at once.
 func (s BlockedHandshake) MayEncryptEarlyData() (MayEncryptEarlyData, bool) {
-	e := MayEncryptEarlyData{s.c}
+	e := MayEncryptEarlyData(s)
 	return e, e.check() == nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/baretls/baretls/internal/fault"
 )
@@ -24,7 +25,7 @@ type Error struct {
 // Error says what went wrong, and who said so.
 func (e *Error) Error() string {
 	if e.received {
-		return "baretls: the peer sent an alert: " + tls.AlertError(e.alert).Error()
+		return "baretls: the peer sent an alert: " + strings.TrimPrefix(tls.AlertError(e.alert).Error(), "tls: ")
 	}
 	return "baretls: " + e.cause.Error()
 }

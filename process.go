@@ -120,7 +120,7 @@ func (c *Conn) is(p place) bool { return c != nil && c.at == p }
 // follows the end, clean or not, is discarded.
 func (c *Conn) nextRecord() (rec []byte, ok bool) {
 	if c.err != nil || c.peerClosed {
-		c.used = len(c.in)
+		c.used, c.need = len(c.in), 0
 		return nil, false
 	}
 	b := c.in[c.used:]

@@ -71,8 +71,8 @@ func (s EncodeTLSData) AppendTo(out []byte) ([]byte, error) {
 // offered until Done is called.
 type TransmitTLSData struct{ c *Conn }
 
-// Done tells that the bytes have been sent, or will be in any case. They must
-// not be sent again.
+// Done tells that the bytes have been sent, or will be in any case; it may be
+// called before they are. They must not be sent again.
 func (s TransmitTLSData) Done() error {
 	if !s.c.is(atTransmit) {
 		return ErrStaleState
@@ -85,7 +85,7 @@ func (s TransmitTLSData) Done() error {
 // MayEncryptAppData returns the right to write application data, which can
 // then be sent together with what has been encoded, if that is allowed now.
 func (s TransmitTLSData) MayEncryptAppData() (WriteTraffic, bool) {
-	w := WriteTraffic{s.c}
+	w := WriteTraffic(s)
 	return w, w.check() == nil
 }
 
@@ -124,8 +124,8 @@ func (s ReadTraffic) Records() iter.Seq[AppDataRecord] {
 }
 
 // PeekLen is the most data that the next record can carry, without opening it,
-// and the exact amount unless the peer pads. It is 0, false if NextRecord
-// would return false.
+// and the exact amount unless the peer pads. It is 0, false if no record is
+// here as a whole.
 func (s ReadTraffic) PeekLen() (int, bool) { return s.c.peekRecord(atRead) }
 
 // WriteTraffic: nothing is left to do, and application data may be written.
@@ -244,7 +244,7 @@ func (s WriteTraffic) RefreshTrafficKeys() error {
 }
 
 // Need is how many bytes more it takes at least before a turn can find
-// something to read.
+// something to read; 0 after PeerClosed, when nothing will come.
 func (s WriteTraffic) Need() int { return s.c.missing() }
 
 func (c *Conn) missing() int {

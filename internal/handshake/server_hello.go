@@ -192,11 +192,13 @@ func (s *Server) readServerName(h *wire.ClientHello) error {
 	if !h.Has.Has(wire.ExtServerName) {
 		return nil
 	}
-	if !ValidHostname(string(h.ServerName)) {
+	name := strings.ToLower(string(h.ServerName))
+	switch {
+	case IsIPLiteral(name):
+	case !ValidHostname(name):
 		return fault.IllegalParameter.With("server_name is not a host name")
-	}
-	if !IsIPLiteral(string(h.ServerName)) {
-		s.Facts.ServerName = strings.ToLower(string(h.ServerName))
+	default:
+		s.Facts.ServerName = name
 	}
 	return nil
 }

@@ -138,11 +138,11 @@ func (s *Server) afterRetry(h *wire.ClientHello, ch *choice, m message) (state, 
 // Section 4.2.2 lists what it may.
 func invariant(h *wire.ClientHello) (digest [sha256.Size]byte) {
 	hash := sha256.New()
-	var fixed [2]byte
-	binary.BigEndian.PutUint16(fixed[:], h.LegacyVersion)
-	for _, field := range [][]byte{fixed[:], h.Random, h.SessionID, h.CipherSuites, h.CompressionMethods} {
-		binary.BigEndian.PutUint16(fixed[:], uint16(len(field)))
-		hash.Write(fixed[:])
+	var version, length [2]byte
+	binary.BigEndian.PutUint16(version[:], h.LegacyVersion)
+	for _, field := range [][]byte{version[:], h.Random, h.SessionID, h.CipherSuites, h.CompressionMethods} {
+		binary.BigEndian.PutUint16(length[:], uint16(len(field)))
+		hash.Write(length[:])
 		hash.Write(field)
 	}
 	for code, raw := range wire.RawExtensions(h.Extensions) {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 
 	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -59,6 +60,9 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 // sendServerHello agrees on the shared secret and changes both directions to
 // the handshake keys.
 func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
+	if !s.In.Empty() { // before anything is said under keys that cannot come
+		return fault.MessageSpansKeyChange
+	}
 	share, shared, err := ch.group.Respond(s.policy.Rand, ch.share)
 	if err != nil {
 		return err
