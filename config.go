@@ -1,11 +1,15 @@
 package baretls
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -33,6 +37,30 @@ type ClientConfig struct {
 	// VerifyPeer runs, if it is set, after the default verification or
 	// CustomVerify has accepted the server, and may refuse it all the same.
 	VerifyPeer func(*PeerVerification) error
+
+	// Certificates to choose from when the server asks for one: the first that
+	// one of the authorities it names has issued, if it names any, and whose
+	// key fits. With none, the server is told so, and decides.
+	Certificates []tls.Certificate
+	// GetClientCertificate chooses by the request instead. It may return nil
+	// for none; an error ends the handshake. It must not block.
+	GetClientCertificate func(*CertificateRequest) (*tls.Certificate, error)
+
+	// Sessions is where tickets are kept to resume connections; nil stands for
+	// a NewClientSessionCache of this config's own.
+	Sessions ClientSessionStore
+	// SessionScope lets configs that share Sessions resume one another's
+	// connections: those with the same scope, which must trust the same
+	// servers. Empty, and a session is of use to this config alone.
+	SessionScope string
+	// SessionTicketsDisabled turns resumption off.
+	SessionTicketsDisabled bool
+	// TicketRequest asks the server for so many tickets after a full handshake
+	// and after a resumed one (RFC 9149). Zeros ask for nothing.
+	TicketRequest TicketRequest
+	// EnableEarlyData offers 0-RTT data where a session allows it: see
+	// MayEncryptEarlyData.
+	EnableEarlyData bool
 
 	// NextProtos are the application protocols offered by ALPN (RFC 7301), in
 	// order of preference. A server may ignore them: see ALPNProtocol.
@@ -73,6 +101,14 @@ type ClientConfig struct {
 	// be, 4096 to 16777215 bytes; 0 stands for 65536. A chain of certificates
 	// is one message.
 	MaxHandshakeMessageSize int
+	// RecordSizeLimit is how large the peer's records may be (RFC 8449): 64 to
+	// 16385 bytes of content with its type and padding; 0 stands for 16385. It
+	// holds if the peer knows the extension. The peer's own limit is heeded
+	// together with MaxFragmentSize.
+	RecordSizeLimit int
+
+	// EnableSecretExtraction allows DangerousExtractSecrets.
+	EnableSecretExtraction bool
 
 	compiled compiled[handshake.ClientPolicy]
 }
@@ -105,11 +141,57 @@ type ServerConfig struct {
 	// for one by HelloRetryRequest, also for the sake of a post-quantum group.
 	Groups []tls.CurveID
 
+	// ClientAuth says whether clients are asked for a certificate, and what
+	// becomes of those that have none or a bad one. Requests name ClientCAs.
+	ClientAuth tls.ClientAuthType
+	// ClientCAs are the authorities that a client's chain has to lead to; nil
+	// stands for the system's, which is hardly ever right.
+	ClientCAs *x509.CertPool
+	// CustomVerify and VerifyPeer: see ClientConfig. They are for clients that
+	// present a certificate, and apply to resumed connections anew.
+	CustomVerify func(*PeerVerification) error
+	VerifyPeer   func(*PeerVerification) error
+	// SignatureSchemes that the client's signatures may have, in order of
+	// preference; nil stands for all that are supported.
+	SignatureSchemes []tls.SignatureScheme
+
+	// TicketKeys encrypt session tickets; nil stands for a ring of this
+	// config's own. They may be shared by configs and processes: a ticket is
+	// only good where ClientAuth, ClientCAs, NextProtos, SessionContext and
+	// the server name are what they were.
+	TicketKeys *TicketKeys
+	// SessionStore keeps sessions in the server instead.
+	SessionStore SessionStore
+	// SessionContext keeps sessions of different kinds apart that could
+	// otherwise be resumed by one another.
+	SessionContext string
+	// SessionTicketsDisabled turns resumption off.
+	SessionTicketsDisabled bool
+	// TicketCount is how many tickets a client is sent at most, 1 to 16; 0
+	// stands for 2, and for 1 after a resumption.
+	TicketCount int
+	// TicketLifetime is how long a ticket is good for, at least a second and
+	// at most 7 days; 0 stands for a day.
+	TicketLifetime time.Duration
+
+	// MaxEarlyData is how many bytes of 0-RTT data a client may send; 0 turns
+	// it off. See ReadEarlyData for what that data is worth.
+	MaxEarlyData uint32
+	// ReplayGuard recognizes replays of 0-RTT data; nil stands for a
+	// NewReplayGuard of this config's own. It is not asked about sessions of a
+	// SessionStore, which can be taken only once.
+	ReplayGuard ReplayGuard
+	// SendHalfRTTData allows writing to clients that have not yet finished the
+	// handshake, and may not be there at all; but never to one that is asked
+	// for a certificate. WriteTraffic then comes while IsHandshaking.
+	SendHalfRTTData bool
+
 	// RetryCookieKey makes the server stateless up to the second ClientHello:
 	// each client is first answered by a HelloRetryRequest with a cookie, and
 	// its second hello is accepted by any connection with the same key, this
 	// one or a new one. For transports that have to check the return path; it
-	// costs a round trip. 32 bytes or more; nil turns it off.
+	// costs a round trip. GnuTLS clients refuse a retry that has a cookie and
+	// asks for no other group. 32 bytes or more; nil turns it off.
 	RetryCookieKey []byte
 
 	// KeyLogWriter, Time and Rand: see ClientConfig.
@@ -117,11 +199,13 @@ type ServerConfig struct {
 	Time         func() time.Time
 	Rand         io.Reader
 
-	// MaxFragmentSize, RecordPadding and MaxHandshakeMessageSize: see
-	// ClientConfig.
+	// MaxFragmentSize, RecordPadding, MaxHandshakeMessageSize, RecordSizeLimit
+	// and EnableSecretExtraction: see ClientConfig.
 	MaxFragmentSize         int
 	RecordPadding           int
 	MaxHandshakeMessageSize int
+	RecordSizeLimit         int
+	EnableSecretExtraction  bool
 
 	compiled compiled[handshake.ServerPolicy]
 }
@@ -140,6 +224,18 @@ type PeerVerification struct {
 	// VerifiedChains are those that the default verification found; a
 	// CustomVerify may set them.
 	VerifiedChains [][]*x509.Certificate
+}
+
+// TicketRequest is how many tickets a client asks for.
+type TicketRequest struct {
+	Full    uint8 // after a handshake with certificates
+	Resumed uint8 // after a resumption
+}
+
+// CertificateRequest is what a server wants a client's certificate to be.
+type CertificateRequest struct {
+	SignatureSchemes []tls.SignatureScheme
+	AcceptableCAs    [][]byte // DER-encoded distinguished names; none: any
 }
 
 // ClientHello is what a client offers: what a certificate is chosen by.
@@ -174,12 +270,33 @@ func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 			Judge: handshake.Judge{Instead: judge(c.CustomVerify), After: judge(c.VerifyPeer)},
 		}
 		var err error
-		p.Policy, err = settings{
+		if p.Policy, err = (settings{
 			c.NextProtos, c.CipherSuites, c.Groups, c.SignatureSchemes, c.KeyLogWriter,
 			c.Time, c.Rand, c.MaxFragmentSize, c.RecordPadding, c.MaxHandshakeMessageSize,
-		}.policy()
+			c.RecordSizeLimit, c.EnableSecretExtraction,
+		}).policy(); err != nil {
+			return nil, err
+		}
+		if p.Credentials, err = credentials(c.Certificates); err != nil {
+			return nil, err
+		}
+		if get := c.GetClientCertificate; get != nil {
+			p.Pick = func(r *wire.CertificateRequest) (*handshake.Credential, error) {
+				return credential(get(viewRequest(r)))
+			}
+		}
+		if !c.SessionTicketsDisabled {
+			store := c.Sessions
+			if store == nil {
+				store = NewClientSessionCache(0)
+			}
+			p.Sessions = clientSessions{store}
+			p.Scope = c.sessionScope()
+			p.EarlyData = c.EnableEarlyData
+			p.TicketRequest = [2]uint8{c.TicketRequest.Full, c.TicketRequest.Resumed}
+		}
 		p.Encode()
-		return p, err
+		return p, nil
 	})
 }
 
@@ -191,21 +308,18 @@ func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
 		p := &handshake.ServerPolicy{
 			PreferClientChaCha: c.CipherSuites == nil,
 			CookieKey:          slices.Clone(c.RetryCookieKey),
+			HalfRTT:            c.SendHalfRTTData,
 		}
-		for i := range c.Certificates {
-			credential, err := handshake.NewCredential(&c.Certificates[i])
-			if err != nil {
-				return nil, &ConfigError{fmt.Sprintf("Certificates[%d]", i), err}
-			}
-			p.Credentials.Add(credential)
+		own, err := credentials(c.Certificates)
+		if err != nil {
+			return nil, err
+		}
+		for _, cred := range own {
+			p.Credentials.Add(cred)
 		}
 		if get := c.GetCertificate; get != nil {
 			p.Pick = func(h *wire.ClientHello) (*handshake.Credential, error) {
-				cert, err := get(viewHello(h))
-				if cert == nil || err != nil {
-					return nil, err
-				}
-				return handshake.NewCredential(cert)
+				return credential(get(viewHello(h)))
 			}
 		} else if p.Credentials.Len() == 0 {
 			return nil, &ConfigError{"Certificates", errors.New("a server needs a certificate or GetCertificate")}
@@ -213,13 +327,151 @@ func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
 		if n := len(c.RetryCookieKey); c.RetryCookieKey != nil && n < 32 {
 			return nil, &ConfigError{"RetryCookieKey", fmt.Errorf("%d bytes are less than 32", n)}
 		}
-		var err error
-		p.Policy, err = settings{
-			c.NextProtos, c.CipherSuites, c.Groups, nil, c.KeyLogWriter,
+		if p.Policy, err = (settings{
+			c.NextProtos, c.CipherSuites, c.Groups, c.SignatureSchemes, c.KeyLogWriter,
 			c.Time, c.Rand, c.MaxFragmentSize, c.RecordPadding, c.MaxHandshakeMessageSize,
-		}.policy()
-		return p, err
+			c.RecordSizeLimit, c.EnableSecretExtraction,
+		}).policy(); err != nil {
+			return nil, err
+		}
+		if err := c.clientAuth(p); err != nil {
+			return nil, err
+		}
+		if err := c.resumption(p); err != nil {
+			return nil, err
+		}
+		p.Encode()
+		return p, nil
 	})
+}
+
+// clientAuth compiles what is wanted of clients.
+func (c *ServerConfig) clientAuth(p *handshake.ServerPolicy) error {
+	if c.ClientAuth < tls.NoClientCert || c.ClientAuth > tls.RequireAndVerifyClientCert {
+		return &ConfigError{"ClientAuth", fmt.Errorf("%d is none of crypto/tls's values", int(c.ClientAuth))}
+	}
+	p.ClientAuth, p.ClientCAs = c.ClientAuth, c.ClientCAs
+	p.Judge = handshake.Judge{Instead: judge(c.CustomVerify), After: judge(c.VerifyPeer)}
+	if c.ClientCAs == nil || c.ClientAuth == tls.NoClientCert {
+		return nil
+	}
+	//lint:ignore SA1019 a pool of the system's, for which it is deprecated, has no names worth sending
+	for _, subject := range c.ClientCAs.Subjects() {
+		p.Authorities = wire.AppendAuthority(p.Authorities, subject)
+	}
+	if len(p.Authorities) > 1<<15 {
+		p.Authorities = nil // too many to be of help
+	}
+	return nil
+}
+
+// resumption compiles how sessions are kept, and the digest that ties them to
+// what the config demands: no other may accept them (CVE-2025-68121).
+func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
+	if c.SessionTicketsDisabled {
+		return nil
+	}
+	var err error
+	if p.TicketCount, err = inRange("TicketCount", c.TicketCount, 2, 1, 16); err != nil {
+		return err
+	}
+	p.TicketLifetime = c.TicketLifetime
+	if p.TicketLifetime == 0 {
+		p.TicketLifetime = 24 * time.Hour
+	}
+	if p.TicketLifetime < time.Second || p.TicketLifetime > handshake.MaxLifetime {
+		return &ConfigError{"TicketLifetime", fmt.Errorf("%v is not between 1s and %v", c.TicketLifetime, handshake.MaxLifetime)}
+	}
+	switch {
+	case c.SessionStore != nil:
+		p.Tickets = statefulTickets{c.SessionStore}
+	default:
+		keys := c.TicketKeys
+		if keys == nil {
+			if keys, err = NewTicketKeys(0); err != nil {
+				return err
+			}
+		}
+		p.Tickets = statelessTickets{keys, p.Now}
+	}
+	p.MaxEarlyData = c.MaxEarlyData
+	if p.MaxEarlyData > 0 {
+		if p.Replays = c.ReplayGuard; p.Replays == nil {
+			p.Replays = NewReplayGuard(0)
+		}
+	}
+	d := newDigest("server policy")
+	d.add([]byte{byte(c.ClientAuth)})
+	d.add(p.Authorities)
+	d.add([]byte(c.SessionContext))
+	for _, name := range p.Protocols {
+		d.add([]byte(name))
+	}
+	p.Digest = d.sum()
+	return nil
+}
+
+// sessionScope is what all the config's sessions have in common.
+func (c *ClientConfig) sessionScope() []byte {
+	d := newDigest("client scope")
+	if c.SessionScope != "" {
+		d.add([]byte("shared"))
+		d.add([]byte(c.SessionScope))
+	} else {
+		var own [32]byte
+		rand.Read(own[:])
+		d.add([]byte("own"))
+		d.add(own[:])
+	}
+	for _, name := range c.NextProtos {
+		d.add([]byte(name))
+	}
+	d.add(nil)
+	for _, cert := range c.Certificates {
+		d.add(cert.Certificate[0])
+	}
+	scope := d.sum()
+	return scope[:]
+}
+
+// digest hashes fields with their lengths.
+type digest struct{ hash.Hash }
+
+func newDigest(purpose string) digest {
+	d := digest{sha256.New()}
+	d.add([]byte("baretls " + purpose))
+	return d
+}
+
+func (d digest) add(field []byte) {
+	d.Write(binary.BigEndian.AppendUint32(nil, uint32(len(field))))
+	d.Write(field)
+}
+
+func (d digest) sum() (sum [32]byte) {
+	d.Sum(sum[:0])
+	return sum
+}
+
+// credentials checks a list of certificates.
+func credentials(certs []tls.Certificate) ([]*handshake.Credential, error) {
+	var list []*handshake.Credential
+	for i := range certs {
+		c, err := handshake.NewCredential(&certs[i])
+		if err != nil {
+			return nil, &ConfigError{fmt.Sprintf("Certificates[%d]", i), err}
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// credential checks what a callback has chosen, which may be nothing.
+func credential(cert *tls.Certificate, err error) (*handshake.Credential, error) {
+	if cert == nil || err != nil {
+		return nil, err
+	}
+	return handshake.NewCredential(cert)
 }
 
 // settings are the fields that both configs have.
@@ -234,6 +486,8 @@ type settings struct {
 	fragment   int
 	padding    int
 	maxMessage int
+	sizeLimit  int
+	extract    bool
 }
 
 func (s settings) policy() (p handshake.Policy, err error) {
@@ -264,6 +518,12 @@ func (s settings) policy() (p handshake.Policy, err error) {
 	if p.MaxMessage, err = inRange("MaxHandshakeMessageSize", s.maxMessage, 1<<16, 4096, 1<<24-1); err != nil {
 		return p, err
 	}
+	sizeLimit, err := inRange("RecordSizeLimit", s.sizeLimit, record.MaxPlaintext+1, record.MinFragment, record.MaxPlaintext+1)
+	if err != nil {
+		return p, err
+	}
+	p.RecordSizeLimit = uint16(sizeLimit)
+	p.Extract = s.extract
 	p.Now = s.time
 	if p.Now == nil {
 		p.Now = time.Now
@@ -380,6 +640,14 @@ func viewHello(h *wire.ClientHello) *ClientHello {
 	}
 	for name := range h.ALPN.All() {
 		v.ALPNProtocols = append(v.ALPNProtocols, string(name))
+	}
+	return v
+}
+
+func viewRequest(r *wire.CertificateRequest) *CertificateRequest {
+	v := &CertificateRequest{SignatureSchemes: view[tls.SignatureScheme](r.SignatureAlgorithms)}
+	for name := range r.CertificateAuthorities.All() {
+		v.AcceptableCAs = append(v.AcceptableCAs, bytes.Clone(name))
 	}
 	return v
 }

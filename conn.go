@@ -1,6 +1,9 @@
 package baretls
 
 import (
+	"bytes"
+	"fmt"
+
 	"github.com/baretls/baretls/internal/handshake"
 )
 
@@ -26,10 +29,14 @@ type Conn struct {
 	unsent      bool   // records were encoded and not yet said to be sent
 	peerClosed  bool   // the peer's close_notify is here
 	peerTold    bool   // and the caller knows
-	writeClosed bool   // our close_notify is out
 	inputClosed bool   // the transport has ended
 	useless     uint8  // records in a row that brought nothing
 	warnings    uint8
+}
+
+// Format keeps secrets out of what %v and its kin print.
+func (c *Conn) Format(s fmt.State, verb rune) {
+	fmt.Fprintf(s, "Conn(%s)", c.machine.State())
 }
 
 // ClientConn is a client's connection: a Conn and what only a client has.
@@ -56,10 +63,22 @@ func NewClient(config *ClientConfig, serverName string) (*ClientConn, error) {
 	}
 	c := new(ClientConn)
 	c.Conn.core, c.Conn.machine = &c.client.Core, &c.client
-	if err := c.client.Init(policy, name, sni); err != nil {
+	if err := c.client.Init(policy, name, sni, sessionKey(policy, name)); err != nil {
 		return nil, localError(err)
 	}
 	return c, nil
+}
+
+// sessionKey is what a session to the server of that name is kept under.
+func sessionKey(policy *handshake.ClientPolicy, serverName string) string {
+	if policy.Sessions == nil {
+		return ""
+	}
+	d := newDigest("client session")
+	d.add(policy.Scope)
+	d.add([]byte(serverName))
+	key := d.sum()
+	return string(key[:])
 }
 
 // ServerConn is a server's connection: a Conn and what only a server has.
@@ -81,3 +100,22 @@ func NewServer(config *ServerConfig) (*ServerConn, error) {
 	s.server.Init(policy)
 	return s, nil
 }
+
+// SetResumptionData puts data of the application into the sessions that the
+// client will be given, at most 16,384 bytes. The client cannot read it if it
+// is in a ticket, but knows its size. It has to be set before the handshake is
+// complete, and is ErrStaleState afterwards.
+func (s *ServerConn) SetResumptionData(data []byte) error {
+	switch {
+	case s.core.Complete || s.err != nil:
+		return ErrStaleState
+	case len(data) > 1<<14:
+		return fmt.Errorf("baretls: %d bytes of resumption data are more than 16384", len(data))
+	}
+	s.core.AppData = bytes.Clone(data)
+	return nil
+}
+
+// ResumptionData is what SetResumptionData put into the session that was
+// resumed, or nil. It is not to be relied on before the handshake is complete.
+func (s *ServerConn) ResumptionData() []byte { return s.core.Facts.ResumptionData }

@@ -3,6 +3,7 @@ package baretls
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"github.com/baretls/baretls/internal/handshake"
@@ -18,6 +19,10 @@ const (
 	HandshakeFull = HandshakeKind(handshake.KindFull)
 	// HandshakeFullWithHelloRetryRequest took an extra round trip.
 	HandshakeFullWithHelloRetryRequest = HandshakeKind(handshake.KindFullWithRetry)
+	// HandshakeResumed is one with the PSK of an earlier connection.
+	HandshakeResumed = HandshakeKind(handshake.KindResumed)
+	// HandshakeResumedWithHelloRetryRequest took an extra round trip.
+	HandshakeResumedWithHelloRetryRequest = HandshakeKind(handshake.KindResumedWithRetry)
 )
 
 func (k HandshakeKind) String() string {
@@ -28,6 +33,10 @@ func (k HandshakeKind) String() string {
 		return "full"
 	case HandshakeFullWithHelloRetryRequest:
 		return "full with HelloRetryRequest"
+	case HandshakeResumed:
+		return "resumed"
+	case HandshakeResumedWithHelloRetryRequest:
+		return "resumed with HelloRetryRequest"
 	}
 	return fmt.Sprintf("HandshakeKind(%d)", uint8(k))
 }
@@ -88,33 +97,68 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		CipherSuite:                 f.Suite,
 		CurveID:                     f.Group,
 		NegotiatedProtocol:          f.ALPN,
-		NegotiatedProtocolIsMutual:  true,
 		ServerName:                  f.ServerName,
 		PeerCertificates:            f.PeerCertificates,
 		VerifiedChains:              f.VerifiedChains,
 		SignedCertificateTimestamps: f.SCTs,
 		OCSPResponse:                f.OCSPResponse,
-		HelloRetryRequest:           f.Kind == handshake.KindFullWithRetry,
+		DidResume:                   f.Kind == handshake.KindResumed || f.Kind == handshake.KindResumedWithRetry,
+		HelloRetryRequest:           f.Kind == handshake.KindFullWithRetry || f.Kind == handshake.KindResumedWithRetry,
 	}
+}
+
+// TicketsReceived is how many session tickets a client has been sent.
+func (c *Conn) TicketsReceived() int { return c.core.Facts.Tickets }
+
+// TLSExporter is the channel binding "tls-exporter" (RFC 9266): 32 bytes that
+// tie what an application authenticates to this connection.
+func (c *Conn) TLSExporter() ([]byte, error) {
+	return c.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+}
+
+// ExportEarlyKeyingMaterial is ExportKeyingMaterial for the time of 0-RTT data
+// (RFC 9846, Section 7.5): it is as open to replay as that. It works as long
+// as early data is offered or accepted and the handshake lasts, and is
+// ErrNoEarlyData otherwise.
+func (c *Conn) ExportEarlyKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	return export(length, func(out []byte) error {
+		ok, err := c.core.ExportEarly(label, context, out)
+		if !ok && err == nil {
+			err = ErrNoEarlyData
+		}
+		return err
+	})
+}
+
+// ErrNoEarlyData is asking for what only a connection with early data has.
+var ErrNoEarlyData = errors.New("no early data")
+
+func export(length int, fill func(out []byte) error) ([]byte, error) {
+	if length <= 0 {
+		return nil, fmt.Errorf("baretls: exporter length %d", length)
+	}
+	out := make([]byte, length)
+	if err := fill(out); err != nil {
+		return nil, fmt.Errorf("baretls: %w", err)
+	}
+	return out, nil
 }
 
 // ExportKeyingMaterial derives length bytes that both sides share and nobody
 // else knows (RFC 9846, Section 7.5): for a label, registered or private, of
 // at most 249 bytes, and a context, which may be nil. The length is at most
 // 255 hashes, 8,160 bytes with SHA-256. Before the handshake is complete it is
-// ErrHandshakeNotComplete.
+// ErrHandshakeNotComplete, and after the connection has failed its *Error, for
+// then the secrets are gone.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	switch {
 	case c.err != nil:
 		return nil, c.err
 	case !c.core.Complete:
 		return nil, ErrHandshakeNotComplete
-	case length <= 0:
-		return nil, fmt.Errorf("baretls: exporter length %d", length)
 	}
-	out := make([]byte, length)
-	if err := c.core.Export(label, context, out); err != nil {
-		return nil, fmt.Errorf("baretls: %w", err)
-	}
-	return out, nil
+	return export(length, func(out []byte) error { return c.core.Export(label, context, out) })
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/baretls/baretls/internal/fault"
 )
@@ -24,7 +25,7 @@ type Error struct {
 // Error says what went wrong, and who said so.
 func (e *Error) Error() string {
 	if e.received {
-		return "baretls: the peer sent an alert: " + tls.AlertError(e.alert).Error()
+		return "baretls: the peer sent an alert: " + strings.TrimPrefix(tls.AlertError(e.alert).Error(), "tls: ")
 	}
 	return "baretls: " + e.cause.Error()
 }
@@ -72,6 +73,9 @@ var (
 	ErrStaleState = errors.New("baretls: the connection has left this state")
 	// ErrWriteClosed is writing after QueueCloseNotify.
 	ErrWriteClosed = errors.New("baretls: write side is closed")
+	// ErrEncryptExhausted is writing more records than one key may protect,
+	// where the keys cannot be changed.
+	ErrEncryptExhausted = errors.New("baretls: the limit on records under one key is reached")
 	// ErrHandshakeNotComplete is asking for what only a complete handshake has.
 	ErrHandshakeNotComplete = errors.New("baretls: handshake is not complete")
 )

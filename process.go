@@ -62,7 +62,7 @@ func (c *Conn) turn() State {
 			}
 			break
 		}
-		if waiting = c.core.MayRead && isData(rec); waiting {
+		if waiting = c.readsData() && isData(rec); waiting {
 			break
 		}
 		c.open(rec)
@@ -71,14 +71,16 @@ func (c *Conn) turn() State {
 	case c.unsent:
 		return c.enter(atTransmit, TransmitTLSData{c})
 	case c.err != nil:
-		c.at = atFailed
+		c.at, c.used = atFailed, len(c.in)
 		return nil
+	case waiting && c.core.EarlyRead:
+		return c.enter(atReadEarly, ReadEarlyData{c})
 	case waiting:
 		return c.enter(atRead, ReadTraffic{c})
 	case c.peerClosed && !c.peerTold:
 		c.peerTold = true
 		return c.enter(atPeerClosed, PeerClosed{})
-	case c.peerClosed && c.writeClosed:
+	case c.peerClosed && c.core.WriteClosed:
 		return c.enter(atClosed, Closed{})
 	}
 	c.core.In.Release()
@@ -97,6 +99,7 @@ const (
 	atEncode
 	atTransmit
 	atRead
+	atReadEarly
 	atWrite
 	atQuiet
 	atPeerClosed
@@ -109,12 +112,15 @@ func (c *Conn) enter(p place, s State) State {
 	return s
 }
 
+// is reports whether the turn has led to p. A zero state has no connection.
+func (c *Conn) is(p place) bool { return c != nil && c.at == p }
+
 // nextRecord returns the next record of the input if it is there as a whole.
 // A header that cannot be one of TLS is a failure as soon as it is seen; what
 // follows the end, clean or not, is discarded.
 func (c *Conn) nextRecord() (rec []byte, ok bool) {
 	if c.err != nil || c.peerClosed {
-		c.used = len(c.in)
+		c.used, c.need = len(c.in), 0
 		return nil, false
 	}
 	b := c.in[c.used:]
@@ -140,13 +146,17 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 // firstRecord makes of a bad header in the very first bytes the error that
 // people know from crypto/tls: the peer does not speak TLS.
 func (c *Conn) firstRecord(err error, header []byte) error {
-	if c.anything {
+	if c.anything || fault.Of(err) == fault.RecordOverflow {
 		return err
 	}
 	known := tls.RecordHeaderError{Msg: err.Error()}
 	copy(known.RecordHeader[:], header)
 	return fault.NotTLS.Because(known)
 }
+
+// readsData reports whether protected records carry data, which the caller
+// opens, and not the handshake.
+func (c *Conn) readsData() bool { return c.core.MayRead || c.core.EarlyRead }
 
 // isData reports whether a record looks like application data from outside,
 // as all protected records do.
@@ -171,6 +181,9 @@ func (c *Conn) openHandshake(rec []byte) error {
 		return c.changeCipherSpec(body)
 	case !c.core.In.Protected():
 		if outer == record.ApplicationData {
+			if !c.core.In.Partial() && c.core.SkipEarlyData(len(body)) {
+				return nil
+			}
 			return fault.UnexpectedRecord.With("%v in the clear", outer)
 		}
 	case outer == record.Alert && !c.core.MayRead && c.core.In.Seq() == 0:
@@ -181,8 +194,12 @@ func (c *Conn) openHandshake(rec []byte) error {
 	}
 	t, content, err := c.core.In.Open(rec)
 	if err != nil {
+		if err == fault.BadRecordMAC && c.core.SkipEarlyData(len(body)) {
+			return nil
+		}
 		return err
 	}
+	c.core.EndSkipping()
 	if t == record.ApplicationData {
 		return fault.UnexpectedMessage.With("application data during the handshake")
 	}
@@ -217,6 +234,7 @@ func (c *Conn) messages(content []byte) error {
 		if err := c.machine.Handle(raw); err != nil {
 			return err
 		}
+		c.useless = 0
 	}
 }
 
@@ -279,7 +297,7 @@ func (c *Conn) fail(err error) {
 	}
 	reason := fault.Of(err)
 	alert := reason.Alert()
-	if alert != fault.None && !c.writeClosed {
+	if alert != fault.None && !c.core.WriteClosed {
 		c.machine.PrepareAlert()
 		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
 	}

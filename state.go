@@ -8,8 +8,8 @@ import (
 )
 
 // State is what a turn has led to and what there is to do: one of
-// EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadTraffic, WriteTraffic,
-// PeerClosed and Closed. Later versions may add states that a configuration
+// EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadEarlyData, ReadTraffic,
+// WriteTraffic, PeerClosed and Closed. Later versions may add states that a configuration
 // has to ask for; a program that asks for none sees only these.
 //
 // A state is a right to do something now. It is valid until the next turn, and
@@ -20,6 +20,7 @@ type State interface{ isState() }
 func (EncodeTLSData) isState()    {}
 func (TransmitTLSData) isState()  {}
 func (BlockedHandshake) isState() {}
+func (ReadEarlyData) isState()    {}
 func (ReadTraffic) isState()      {}
 func (WriteTraffic) isState()     {}
 func (PeerClosed) isState()       {}
@@ -32,7 +33,7 @@ type EncodeTLSData struct{ c *Conn }
 
 // Len is the exact size of the record in bytes.
 func (s EncodeTLSData) Len() int {
-	if s.c.at != atEncode {
+	if !s.c.is(atEncode) {
 		return 0
 	}
 	return s.c.core.Out.NextLen()
@@ -42,9 +43,9 @@ func (s EncodeTLSData) Len() int {
 // that is too small is an *InsufficientSizeError and changes nothing. The
 // second call in a turn is ErrAlreadyEncoded.
 func (s EncodeTLSData) Encode(out []byte) (int, error) {
-	switch s.c.at {
-	case atEncode:
-	case atMoved:
+	switch {
+	case s.c.is(atEncode):
+	case s.c.is(atMoved):
 		return 0, ErrAlreadyEncoded
 	default:
 		return 0, ErrStaleState
@@ -70,10 +71,10 @@ func (s EncodeTLSData) AppendTo(out []byte) ([]byte, error) {
 // offered until Done is called.
 type TransmitTLSData struct{ c *Conn }
 
-// Done tells that the bytes have been sent, or will be in any case. They must
-// not be sent again.
+// Done tells that the bytes have been sent, or will be in any case; it may be
+// called before they are. They must not be sent again.
 func (s TransmitTLSData) Done() error {
-	if s.c.at != atTransmit {
+	if !s.c.is(atTransmit) {
 		return ErrStaleState
 	}
 	s.c.at = atMoved
@@ -84,7 +85,7 @@ func (s TransmitTLSData) Done() error {
 // MayEncryptAppData returns the right to write application data, which can
 // then be sent together with what has been encoded, if that is allowed now.
 func (s TransmitTLSData) MayEncryptAppData() (WriteTraffic, bool) {
-	w := WriteTraffic{s.c}
+	w := WriteTraffic(s)
 	return w, w.check() == nil
 }
 
@@ -93,7 +94,7 @@ func (s TransmitTLSData) MayEncryptAppData() (WriteTraffic, bool) {
 type BlockedHandshake struct{ c *Conn }
 
 // Need is how many bytes more it takes at least before a turn can get further.
-func (s BlockedHandshake) Need() int { return s.c.need }
+func (s BlockedHandshake) Need() int { return s.c.missing() }
 
 // ReadTraffic: records that may carry application data have been received.
 // They are opened by NextRecord and not before. A caller that has no room for
@@ -115,68 +116,17 @@ type AppDataRecord struct {
 // NextRecord opens the next record in place. It returns false when no more is
 // here as a whole, and when a record does not open or ends the connection: the
 // next turn tells.
-func (s ReadTraffic) NextRecord() (AppDataRecord, bool) {
-	c := s.c
-	if c.at != atRead {
-		return AppDataRecord{}, false
-	}
-	rec, ok := c.nextRecord()
-	if !ok || !isData(rec) {
-		return AppDataRecord{}, false
-	}
-	t, payload, err := c.core.In.Open(rec)
-	if err != nil {
-		c.fail(err)
-		return AppDataRecord{}, false
-	}
-	c.used += len(rec)
-	data := t == record.ApplicationData
-	switch {
-	case data && c.core.In.Partial():
-		err = fault.InterleavedRecord.With("%v", t)
-	case data && len(payload) > 0:
-		c.useless = 0
-		c.core.SawData()
-		return AppDataRecord{len(rec), payload}, true
-	case data:
-		err = c.brought(false)
-	default:
-		err = c.content(t, payload)
-	}
-	if err != nil {
-		c.fail(err)
-		return AppDataRecord{}, false
-	}
-	return AppDataRecord{Discard: len(rec)}, true
-}
+func (s ReadTraffic) NextRecord() (AppDataRecord, bool) { return s.c.readRecord(atRead) }
 
 // Records iterates over the records that NextRecord returns.
 func (s ReadTraffic) Records() iter.Seq[AppDataRecord] {
-	return func(yield func(AppDataRecord) bool) {
-		for {
-			rec, ok := s.NextRecord()
-			if !ok || !yield(rec) {
-				return
-			}
-		}
-	}
+	return func(yield func(AppDataRecord) bool) { s.c.eachRecord(atRead, yield) }
 }
 
 // PeekLen is the most data that the next record can carry, without opening it,
-// and the exact amount unless the peer pads. It is 0, false if NextRecord
-// would return false.
-func (s ReadTraffic) PeekLen() (int, bool) {
-	if s.c.at != atRead {
-		return 0, false
-	}
-	need := s.c.need
-	rec, ok := s.c.nextRecord()
-	s.c.need = need
-	if !ok || !isData(rec) {
-		return 0, false
-	}
-	return s.c.core.In.PayloadLen(len(rec) - record.HeaderLen), true
-}
+// and the exact amount unless the peer pads. It is 0, false if no record is
+// here as a whole.
+func (s ReadTraffic) PeekLen() (int, bool) { return s.c.peekRecord(atRead) }
 
 // WriteTraffic: nothing is left to do, and application data may be written.
 // This is the quiet state of an open connection: write, or receive more. What
@@ -189,9 +139,11 @@ type WriteTraffic struct{ c *Conn }
 func (s WriteTraffic) check() error {
 	c := s.c
 	switch {
+	case c == nil:
+		return ErrStaleState
 	case c.err != nil:
 		return c.err
-	case c.writeClosed:
+	case c.core.WriteClosed:
 		return ErrWriteClosed
 	case c.at != atWrite && c.at != atTransmit || !c.core.MayWrite:
 		return ErrStaleState
@@ -264,7 +216,7 @@ func (s WriteTraffic) QueueCloseNotify(out []byte) (int, error) {
 	if n := s.CloseNotifyLen(); len(out) < n {
 		return 0, &InsufficientSizeError{n}
 	}
-	s.c.writeClosed = true
+	s.c.core.WriteClosed = true
 	return s.c.core.Out.Seal(out, record.Alert, closeNotify), nil
 }
 
@@ -292,8 +244,15 @@ func (s WriteTraffic) RefreshTrafficKeys() error {
 }
 
 // Need is how many bytes more it takes at least before a turn can find
-// something to read.
-func (s WriteTraffic) Need() int { return s.c.need }
+// something to read; 0 after PeerClosed, when nothing will come.
+func (s WriteTraffic) Need() int { return s.c.missing() }
+
+func (c *Conn) missing() int {
+	if c == nil {
+		return 0
+	}
+	return c.need
+}
 
 // PeerClosed: the peer has sent its close_notify and all its data is here.
 // This state comes once. Writing and closing still work; see WriteTraffic.

@@ -123,8 +123,10 @@ const (
 	CertificateRequired
 	BadSignature
 	BadFinished
+	BadBinder
 
-	// After the handshake.
+	// Early data and after the handshake.
+	TooMuchEarlyData
 	TooManyKeyUpdates
 	KeyLimitReached
 
@@ -183,7 +185,9 @@ var reasons = [count]struct {
 	CertificateRequired:    {CertificateRequiredAlert, "the client sent no certificate"},
 	BadSignature:           {DecryptErrorAlert, "handshake signature does not verify"},
 	BadFinished:            {DecryptErrorAlert, "Finished does not verify"},
+	BadBinder:              {DecryptErrorAlert, "PSK binder does not verify"},
 
-	TooManyKeyUpdates: {UnexpectedMessageAlert, "too many key updates in a row"},
+	TooMuchEarlyData:  {UnexpectedMessageAlert, "more early data than was allowed"},
+	TooManyKeyUpdates: {UnexpectedMessageAlert, "too many key updates or tickets without data between them"},
 	KeyLimitReached:   {None, "the limit on records under one key is reached"},
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -19,6 +21,8 @@ type chain struct {
 	key   algo.PublicKey
 	ocsp  []byte
 	scts  [][]byte
+
+	chains [][]*x509.Certificate // what certs were verified to before
 }
 
 // parse keeps the certificates of m, which may be none.
@@ -36,39 +40,46 @@ func (ch *chain) parse(m *wire.Certificate) error {
 			if ch.key, err = algo.CertificateKey(cert); err != nil {
 				return err
 			}
-			ch.ocsp = bytes.Clone(entry.OCSPResponse)
-			ch.scts = wire.SplitSCTs(bytes.Clone(entry.SCTs))
+			ch.staple(entry)
 		}
 		ch.certs = append(ch.certs, cert)
 	}
 	return nil
 }
 
-// judgeServer applies the client's policy to the server's certificates.
-func (c *Client) judgeServer() error {
-	v := Verification{
-		Certificates: c.peer.certs,
-		ServerName:   c.Facts.ServerName,
-		OCSPResponse: c.peer.ocsp,
-		SCTs:         c.peer.scts,
-		Time:         c.policy.Now(),
+// staple keeps what came with the peer's own certificate.
+func (ch *chain) staple(entry wire.CertificateEntry) {
+	ch.ocsp = bytes.Clone(entry.OCSPResponse)
+	ch.scts = wire.SplitSCTs(bytes.Clone(entry.SCTs))
+}
+
+// verification is what the peer can be judged by.
+func (ch *chain) verification(serverName string, now time.Time) *Verification {
+	return &Verification{
+		Certificates: ch.certs,
+		ServerName:   serverName,
+		OCSPResponse: ch.ocsp,
+		SCTs:         ch.scts,
+		Time:         now,
 	}
-	if instead := c.policy.Judge.Instead; instead != nil {
-		if err := instead(&v); err != nil {
+}
+
+// judge decides about a peer: by the default verification, with opts, or by
+// what stands in its place, and then by what comes after it. What is found is
+// entered into the Facts.
+func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error {
+	switch {
+	case j.Instead != nil:
+		if err := j.Instead(v); err != nil {
 			return fault.CertificateRefused.Because(err)
 		}
-	} else {
-		opts := x509.VerifyOptions{
-			Roots:       c.policy.Roots,
-			DNSName:     v.ServerName,
-			CurrentTime: v.Time,
-		}
-		if err := v.verify(opts); err != nil {
+	case opts != nil:
+		if err := v.verify(*opts); err != nil {
 			return err
 		}
 	}
-	if after := c.policy.Judge.After; after != nil {
-		if err := after(&v); err != nil {
+	if j.After != nil {
+		if err := j.After(v); err != nil {
 			return fault.CertificateRefused.Because(err)
 		}
 	}
@@ -76,6 +87,84 @@ func (c *Client) judgeServer() error {
 	c.Facts.OCSPResponse = v.OCSPResponse
 	c.Facts.SCTs = v.SCTs
 	return nil
+}
+
+// parseServer keeps the server's certificates, parsed, or found in the cache.
+func (c *Client) parseServer(m *wire.Certificate) error {
+	if !c.caches() {
+		return c.peer.parse(m)
+	}
+	c.peerKey = newChainKey(c.Facts.ServerName, m.Entries())
+	v := c.policy.verified.get(c.peerKey)
+	if v == nil {
+		return c.peer.parse(m)
+	}
+	c.peer.certs, c.peer.key, c.peer.chains = v.certs, v.key, v.chains
+	for entry := range m.Entries() {
+		c.peer.staple(entry)
+		break
+	}
+	return nil
+}
+
+// caches reports whether verdicts may be remembered: the default ones, by
+// roots that cannot change.
+func (c *Client) caches() bool { return c.policy.Judge.Instead == nil && c.policy.Roots != nil }
+
+// judgeServer applies the client's policy to the server's certificates.
+func (c *Client) judgeServer() error {
+	now := c.policy.Now()
+	v := c.peer.verification(c.Facts.ServerName, now)
+	opts := c.serverOptions(now)
+	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains != nil {
+		opts = nil
+	}
+	if err := c.judge(&c.policy.Judge, v, opts); err != nil {
+		return err
+	}
+	if opts != nil && c.caches() {
+		c.policy.verified.put(c.peerKey, &verified{c.peer.certs, c.peer.key, v.VerifiedChains})
+	}
+	return nil
+}
+
+func (c *Client) serverOptions(now time.Time) *x509.VerifyOptions {
+	return &x509.VerifyOptions{Roots: c.policy.Roots, DNSName: c.Facts.ServerName, CurrentTime: now}
+}
+
+// judgeAgain decides whether a server that a session is with would be accepted
+// today. The chain that was verified then need only be valid still, for the
+// session is of a configuration that verifies alike.
+func (c *Client) judgeAgain(s *Session) error {
+	certs, err := s.certificates()
+	if err != nil {
+		return err
+	}
+	now := c.policy.Now()
+	v := (&chain{certs: certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
+	opts := c.serverOptions(now)
+	if c.policy.Judge.Instead == nil {
+		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
+			opts = nil
+		}
+	}
+	facts := c.Facts
+	err = c.judge(&c.policy.Judge, v, opts)
+	s.chains = v.VerifiedChains
+	c.Facts = facts
+	return err
+}
+
+// stillValid are the chains of which no certificate has expired.
+func stillValid(chains [][]*x509.Certificate, now time.Time) (valid [][]*x509.Certificate) {
+	for _, chain := range chains {
+		if !slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+			return now.Before(cert.NotBefore) || now.After(cert.NotAfter)
+		}) {
+			valid = append(valid, chain)
+		}
+	}
+	return valid
 }
 
 // verify is the default verification, crypto/x509's.
@@ -140,6 +229,19 @@ func (c *Core) signedContent(context string) []byte {
 	b = append(b, context...)
 	b = append(b, 0)
 	return append(b, c.transcript.Sum()...)
+}
+
+// sendCertificateVerify signs the transcript up to the Certificate that was
+// sent: Section 4.5.2.
+func (c *Core) sendCertificateVerify(credential *Credential, scheme *algo.Scheme, context string) error {
+	signature, err := scheme.Sign(credential.Key, c.policy.Rand, c.signedContent(context))
+	if err != nil {
+		return fault.Internal.Because(err)
+	}
+	cv := wire.CertificateVerify{Algorithm: uint16(scheme.ID), Signature: signature}
+	b := c.Out.Buffer()
+	c.send(cv.Append(b), len(b))
+	return nil
 }
 
 // checkSignature checks the peer's CertificateVerify against its certificate

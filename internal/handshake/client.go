@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/algo"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -28,7 +27,7 @@ var clientTable = table[Client]{
 		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE}},
 	}},
 	clientWaitEE: {"WAIT_EE", []arm[Client]{
-		{kind(wire.TypeEncryptedExtensions), (*Client).encryptedExtensions, []state{clientWaitCertCR}},
+		{kind(wire.TypeEncryptedExtensions), (*Client).encryptedExtensions, []state{clientWaitCertCR, clientWaitFinished}},
 	}},
 	clientWaitCertCR: {"WAIT_CERT_CR", []arm[Client]{
 		{kind(wire.TypeCertificateRequest), (*Client).certificateRequest, []state{clientWaitCert}},
@@ -55,6 +54,8 @@ type Client struct {
 	policy *ClientPolicy
 	state  state
 
+	sessionKey string // of policy.Sessions
+
 	*clientHandshake
 }
 
@@ -64,19 +65,26 @@ type clientHandshake struct {
 	sessionID [32]byte
 	shares    [2]*algo.KeyShare // that hello offers; a classical one may be part of the hybrid
 
-	firstHello []byte      // until the ServerHello or the retry fixes the hash
+	firstHello []byte   // until the ServerHello or the retry fixes the hash
+	session    *Session // whose PSK the hello offers
+	resumed    bool     // the server took it
+
 	retried    *algo.Suite // that the HelloRetryRequest chose
 	retryGroup *algo.Group // that it asked for, if it did
 	flightOpen bool        // the second flight has begun: CCS and keys are queued
 
-	certRequested bool
 	peer          chain
-	serverApp     keyschedule.TrafficSecret
+	peerKey       chainKey // in the cache of chains
+	certRequested bool
+	credential    *Credential  // to answer the request with; nil: none fits
+	scheme        *algo.Scheme // to sign with
 }
 
 // Init makes c a client of the server of that name, a DNS name or an IP
 // address, and queues its ClientHello.
-func (c *Client) Init(policy *ClientPolicy, serverName, sni string) error {
+// The sessions that it may resume and leave behind are those of sessionKey.
+func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) error {
+	c.sessionKey = sessionKey
 	c.policy = policy
 	c.clientHandshake = new(clientHandshake)
 	c.Core.init(&policy.Policy)
@@ -109,6 +117,7 @@ func (c *Client) openFlight() error {
 		return nil
 	}
 	c.flightOpen = true
+	c.EarlyWrite = false
 	c.sendCCS()
 	return c.enqueueWriteKeys(&c.clientHS)
 }

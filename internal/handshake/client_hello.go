@@ -11,7 +11,7 @@ import (
 // offered are the extensions of every ClientHello.
 const clientOffer = 1<<wire.ExtSupportedVersions | 1<<wire.ExtSupportedGroups |
 	1<<wire.ExtSignatureAlgorithms | 1<<wire.ExtKeyShare |
-	1<<wire.ExtStatusRequest | 1<<wire.ExtSCT
+	1<<wire.ExtStatusRequest | 1<<wire.ExtSCT | 1<<wire.ExtRecordSizeLimit
 
 var clientVersions = wire.Uint16s{tls.VersionTLS13 >> 8, tls.VersionTLS13 & 0xff}
 
@@ -36,6 +36,7 @@ func (c *Client) sendFirstHello(sni string) error {
 		SupportedGroups:     c.policy.groups,
 		SignatureAlgorithms: c.policy.schemes,
 		ALPN:                c.policy.protocols,
+		RecordSizeLimit:     c.policy.RecordSizeLimit,
 	}
 	if sni != "" {
 		h.Has = h.Has.With(wire.ExtServerName)
@@ -43,6 +44,9 @@ func (c *Client) sendFirstHello(sni string) error {
 	}
 	if len(c.policy.protocols) > 0 {
 		h.Has = h.Has.With(wire.ExtALPN)
+	}
+	if c.policy.Sessions != nil {
+		c.offerSession()
 	}
 	if err := c.generateShares(c.policy.Groups[0]); err != nil {
 		return err
@@ -89,10 +93,16 @@ func (c *Client) sendHello() error {
 			c.hello.KeyShares = wire.AppendKeyShare(c.hello.KeyShares, uint16(s.Group().ID), s.AppendPublic(nil))
 		}
 	}
+	if c.session != nil {
+		c.setPSK()
+	}
 	b := c.Out.Buffer()
 	start := len(b)
 	if b = c.hello.Append(b); b == nil {
 		return fault.IllegalParameter.With("cookie of %d bytes does not fit into a ClientHello", len(c.hello.Cookie))
+	}
+	if c.session != nil {
+		c.sealBinder(b[start:])
 	}
 	c.send(b, start)
 	if c.transcript.Started() {
@@ -101,7 +111,12 @@ func (c *Client) sendHello() error {
 	// The hash is not known before the server's answer.
 	c.firstHello = append([]byte(nil), c.Out.Buffer()[start:]...)
 	if c.policy.TestingRewrite != nil { // go by what was really sent
-		return c.hello.Parse(c.firstHello[wire.HeaderLen:])
+		if err := c.hello.Parse(c.firstHello[wire.HeaderLen:]); err != nil {
+			return err
+		}
+	}
+	if c.hello.Has.Has(wire.ExtEarlyData) {
+		return c.openEarlyData(c.firstHello)
 	}
 	return nil
 }

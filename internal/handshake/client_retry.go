@@ -5,6 +5,7 @@ import (
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/record"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -44,6 +45,16 @@ func (c *Client) helloRetryRequest(m message) (state, error) {
 	if h.Has.Has(wire.ExtCookie) {
 		c.hello.Has = c.hello.Has.With(wire.ExtCookie)
 		c.hello.Cookie = append([]byte(nil), h.Cookie...)
+	}
+	// Early data "is not permitted after a HelloRetryRequest", and PSKs of
+	// another hash SHOULD NOT be offered again.
+	if c.hello.Has.Has(wire.ExtEarlyData) {
+		c.hello.Has = c.hello.Has.Without(wire.ExtEarlyData)
+		c.refuseEarlyData()
+		c.Out.EnqueueKeys(new(record.Keys))
+	}
+	if c.session != nil && algo.SuiteByID(c.session.Suite).Hash != c.suite.Hash {
+		c.dropSession()
 	}
 	c.sendCCS()
 	return clientWaitSHRetried, c.sendHello()

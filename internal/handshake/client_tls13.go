@@ -80,6 +80,13 @@ func (c *Client) serverHello(m message) (state, error) {
 	if c.Facts.Kind == KindUnknown {
 		c.Facts.Kind = KindFull
 	}
+	if h.Has.Has(wire.ExtPreSharedKey) {
+		if err := c.resume(&h); err != nil {
+			return 0, err
+		}
+	} else {
+		c.early.Clear()
+	}
 	c.transcript.Add(m.raw)
 	if err := c.deriveHandshake(shared); err != nil {
 		return 0, err
@@ -99,7 +106,22 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 		}
 		c.Facts.ALPN = string(ee.ALPN)
 	}
+	if ee.Has.Has(wire.ExtRecordSizeLimit) {
+		c.limitRecords(ee.RecordSizeLimit)
+		c.holdRecords()
+	}
+	if ee.Has.Has(wire.ExtEarlyData) {
+		if err := c.acceptedEarlyData(); err != nil {
+			return 0, err
+		}
+	} else {
+		c.refuseEarlyData()
+	}
 	c.transcript.Add(m.raw)
+	if c.resumed {
+		c.origin = c.session.Origin
+		return clientWaitFinished, nil
+	}
 	return clientWaitCertCR, nil
 }
 
@@ -113,6 +135,9 @@ func (c *Client) certificateRequest(m message) (state, error) {
 		return 0, fault.IllegalParameter.With("certificate_request_context in the handshake is not empty")
 	}
 	c.certRequested = true
+	if err := c.chooseCredential(&cr); err != nil {
+		return 0, err
+	}
 	c.transcript.Add(m.raw)
 	return clientWaitCert, nil
 }
@@ -126,7 +151,7 @@ func (c *Client) certificate(m message) (state, error) {
 	if len(cert.Context) != 0 {
 		return 0, fault.IllegalParameter.With("certificate_request_context of a server is not empty")
 	}
-	if err := c.peer.parse(&cert); err != nil {
+	if err := c.parseServer(&cert); err != nil {
 		return 0, err
 	}
 	if len(c.peer.certs) == 0 {
@@ -158,21 +183,29 @@ func (c *Client) finished(m message) (state, error) {
 	if err := c.setReadKeys(&serverApp); err != nil {
 		return 0, err
 	}
+	c.endEarlyData()
 	if err := c.openFlight(); err != nil {
 		return 0, err
 	}
 	if c.certRequested {
-		// "the client MUST send a Certificate message containing no
-		// certificates" if none is suitable.
-		b := c.Out.Buffer()
-		c.send(wire.AppendCertificate(b, nil, nil, nil, nil), len(b))
+		if err := c.sendClientCertificate(); err != nil {
+			return 0, err
+		}
 	}
 	c.sendFinished(&c.clientHS)
+	if c.policy.Sessions != nil {
+		c.resumption = c.main.Resumption(c.kdf, c.transcript.Sum())
+	}
 	if err := c.enqueueWriteKeys(&clientApp); err != nil {
 		return 0, err
 	}
 	c.readSecret, c.writeSecret = serverApp, clientApp
-	c.Facts.PeerCertificates = c.peer.certs
+	if !c.resumed {
+		c.Facts.PeerCertificates = c.peer.certs
+		c.origin = c.policy.Now()
+	} else {
+		c.session.Clear()
+	}
 	c.MayRead, c.MayWrite, c.Complete = true, true, true
 	c.clientHandshake = nil
 	c.Core.drop()

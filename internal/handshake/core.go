@@ -3,6 +3,7 @@ package handshake
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -23,10 +24,17 @@ type Core struct {
 	MayWrite bool // K_send is, or will be once the queue is sealed
 	Complete bool // both Finished messages are behind us
 
+	WriteClosed bool   // our close_notify is out: nothing may follow it
+	AppData     []byte // of the server application, to put into sessions
+
 	policy *Policy
 	suite  *algo.Suite
 	traffic
-	exporter keyschedule.ExporterSecret
+	zeroRTT
+	exporter   keyschedule.ExporterSecret
+	resumption keyschedule.ResumptionSecret // a client's, for tickets
+	fragment   int                          // the peer's limit on our records; 0: none
+	origin     time.Time                    // of the last handshake with certificates
 
 	*exchange
 }
@@ -45,6 +53,10 @@ type Facts struct {
 	PeerScheme       tls.SignatureScheme
 	OCSPResponse     []byte
 	SCTs             [][]byte
+
+	EarlyData      EarlyData
+	Tickets        int    // that a client has received
+	ResumptionData []byte // that came back to a server in a session
 }
 
 // Kind tells how a handshake went.
@@ -54,7 +66,17 @@ const (
 	KindUnknown Kind = iota
 	KindFull
 	KindFullWithRetry
+	KindResumed
+	KindResumedWithRetry
 )
+
+// resumed is the kind of a handshake that turns out to be a resumption.
+func (k Kind) resumed() Kind {
+	if k == KindFullWithRetry {
+		return KindResumedWithRetry
+	}
+	return KindResumed
+}
 
 // exchange is the part of a handshake that both roles have.
 type exchange struct {
@@ -62,10 +84,14 @@ type exchange struct {
 	transcript   keyschedule.Transcript
 	clientRandom [32]byte
 
+	early     keyschedule.EarlySecret // of the PSK, if there is one
 	handshake keyschedule.HandshakeSecret
 	main      keyschedule.MainSecret
 	clientHS  keyschedule.TrafficSecret // client_handshake_traffic_secret
 	serverHS  keyschedule.TrafficSecret // server_handshake_traffic_secret
+
+	earlyExporter keyschedule.ExporterSecret
+	earlySuite    *algo.Suite
 
 	sentCCS bool
 }
@@ -107,13 +133,13 @@ func (c *Core) sendCCS() {
 }
 
 // keys are the record keys that secret makes (Section 7.3).
-func (c *Core) keys(kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
+func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
 	var key [32]byte
 	defer clear(key[:])
-	k := &record.Keys{Limit: c.policy.keyLimit(c.suite)}
-	secret.Key(kdf, key[:c.suite.KeyLen])
+	k := &record.Keys{Limit: c.policy.keyLimit(suite), Fragment: c.fragment}
+	secret.Key(kdf, key[:suite.KeyLen])
 	secret.IV(kdf, k.IV[:])
-	aead, err := c.suite.NewAEAD(key[:c.suite.KeyLen])
+	aead, err := suite.NewAEAD(key[:suite.KeyLen])
 	if err != nil {
 		return nil, fault.Internal.Because(err)
 	}
@@ -122,7 +148,7 @@ func (c *Core) keys(kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*r
 }
 
 func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.kdf, secret)
+	k, err := c.keys(c.suite, c.kdf, secret)
 	if err != nil {
 		return err
 	}
@@ -130,7 +156,7 @@ func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
 }
 
 func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.kdf, secret)
+	k, err := c.keys(c.suite, c.kdf, secret)
 	if err != nil {
 		return err
 	}
@@ -141,8 +167,10 @@ func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
 // deriveHandshake goes from the key exchange's result to the handshake traffic
 // secrets: the transcript reaches up to the ServerHello (Section 7.1).
 func (c *Core) deriveHandshake(shared []byte) error {
-	early := c.kdf.EarlySecret(nil)
-	c.handshake = early.Handshake(c.kdf, shared)
+	if !c.early.Set() {
+		c.early = c.kdf.EarlySecret(nil)
+	}
+	c.handshake = c.early.Handshake(c.kdf, shared)
 	clear(shared)
 	hash := c.transcript.Sum()
 	c.clientHS = c.handshake.ClientTraffic(c.kdf, hash)
@@ -169,6 +197,8 @@ func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret
 // drop forgets what only the handshake needed, clearing its secrets.
 func (c *Core) drop() {
 	if x := c.exchange; x != nil {
+		x.early.Clear()
+		x.earlyExporter.Clear()
 		x.handshake.Clear()
 		x.main.Clear()
 		x.clientHS.Clear()
@@ -188,6 +218,19 @@ func (c *Core) Forget() {
 	c.readSecret.Clear()
 	c.writeSecret.Clear()
 	c.exporter.Clear()
+	c.resumption.Clear()
+}
+
+// ExportEarly computes keying material from the early_exporter_secret, which
+// there is as long as the handshake lasts, and if early data was not refused.
+func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err error) {
+	if c.exchange == nil || !c.earlyExporter.Set() ||
+		c.Facts.EarlyData != EarlyDataOffered && c.Facts.EarlyData != EarlyDataAccepted {
+		return false, nil
+	}
+	kdf := keyschedule.NewKDF(c.earlySuite.NewHash)
+	defer kdf.Clear()
+	return true, c.earlyExporter.Export(kdf, label, context, out)
 }
 
 // Export computes keying material (RFC 9846, Section 7.5).

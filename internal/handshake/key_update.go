@@ -14,13 +14,15 @@ type traffic struct {
 	readSecret, writeSecret keyschedule.TrafficSecret
 
 	writeEpoch uint64 // KeyUpdates sent
+	readEpoch  uint64 // KeyUpdates received
+	queued     bool   // a KeyUpdate of ours waits to be sealed
 	idle       uint8  // post-handshake messages since the last data
 	requested  bool   // our update_requested has not been answered
 }
 
-// maxIdleUpdates is how many KeyUpdates a peer may send without any data
-// between them.
-const maxIdleUpdates = 32
+// maxIdleMessages is how many KeyUpdates and tickets a peer may send without
+// any data between them.
+const maxIdleMessages = 32
 
 // maxWriteEpoch: "sending implementations MUST NOT allow the epoch … to exceed
 // 2^48-1".
@@ -35,13 +37,13 @@ func (c *Core) keyUpdate(m message) error {
 	if err := u.Parse(m.body()); err != nil {
 		return err
 	}
-	if c.idle++; c.idle > maxIdleUpdates {
+	if c.idle++; c.idle > maxIdleMessages {
 		return fault.TooManyKeyUpdates
 	}
 	kdf := keyschedule.NewKDF(c.suite.NewHash)
 	defer kdf.Clear()
 	next := c.readSecret.Next(kdf)
-	k, err := c.keys(kdf, &next)
+	k, err := c.keys(c.suite, kdf, &next)
 	if err != nil {
 		return err
 	}
@@ -49,9 +51,11 @@ func (c *Core) keyUpdate(m message) error {
 		return err
 	}
 	c.readSecret = next
+	c.readEpoch++
 	c.requested = false
-	if u.UpdateRequested && c.MayWrite && !c.Out.Pending() && c.writeEpoch < maxWriteEpoch {
-		// What is pending now can only be an answer, and one will do for many.
+	// One answer will do for many requests, and there is none after the end.
+	answered := c.queued && c.Out.Pending()
+	if u.UpdateRequested && !answered && !c.WriteClosed && c.writeEpoch < maxWriteEpoch {
 		return c.UpdateKeys(false)
 	}
 	return nil
@@ -67,16 +71,20 @@ func (c *Core) UpdateKeys(request bool) error {
 		return err
 	}
 	c.requested = c.requested || request
+	c.queued = true
 	c.Out.Enqueue(record.Handshake, u.Append(c.Out.Buffer()))
 	c.Out.EnqueueKeys(k)
 	return nil
 }
 
 func (c *Core) nextWriteKeys() (*record.Keys, error) {
+	if c.writeEpoch == maxWriteEpoch {
+		return nil, fault.KeyLimitReached
+	}
 	kdf := keyschedule.NewKDF(c.suite.NewHash)
 	defer kdf.Clear()
 	next := c.writeSecret.Next(kdf)
-	k, err := c.keys(kdf, &next)
+	k, err := c.keys(c.suite, kdf, &next)
 	if err != nil {
 		return nil, err
 	}

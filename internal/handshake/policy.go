@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"time"
@@ -26,6 +27,13 @@ type Policy struct {
 	PadBlock   int // power of two; 1: no padding
 	MaxMessage int // bytes of a handshake message
 
+	Extract bool // DangerousExtractSecrets is allowed
+
+	// RecordSizeLimit is what the peer is asked to keep to (RFC 8449).
+	RecordSizeLimit uint16
+
+	schemes wire.Uint16s // Schemes, encoded
+
 	// TestingRewrite, if set, replaces every handshake message that is about
 	// to be sent. TestingKeyLimit replaces the suites' limits.
 	TestingRewrite  func(t wire.MessageType, message []byte) []byte
@@ -38,21 +46,39 @@ type ClientPolicy struct {
 	Roots *x509.CertPool // nil: the system's
 	Judge Judge
 
+	Credentials []*Credential // to choose from when the server asks
+	// Pick chooses a credential by the request, instead; it may return nil.
+	Pick func(*wire.CertificateRequest) (*Credential, error)
+
+	Sessions      ClientSessions // nil: no resumption
+	Scope         []byte         // of Sessions: what must be alike to share them
+	EarlyData     bool
+	TicketRequest [2]uint8 // for a full and for a resumed handshake; zeros: none
+
 	// What every hello carries, encoded once.
-	suites, groups, schemes wire.Uint16s
-	protocols               wire.Protocols
+	verified chainCache
+
+	suites, groups wire.Uint16s
+	protocols      wire.Protocols
+}
+
+// Encode prepares what every CertificateRequest of the policy carries.
+func (p *ServerPolicy) Encode() { p.encodeSchemes() }
+
+func (p *Policy) encodeSchemes() {
+	for _, s := range p.Schemes {
+		p.schemes = wire.AppendUint16s(p.schemes, s.ID)
+	}
 }
 
 // Encode prepares what every ClientHello of the policy carries.
 func (p *ClientPolicy) Encode() {
+	p.encodeSchemes()
 	for _, s := range p.Suites {
 		p.suites = wire.AppendUint16s(p.suites, s.ID)
 	}
 	for _, g := range p.Groups {
 		p.groups = wire.AppendUint16s(p.groups, g.ID)
-	}
-	for _, s := range p.Schemes {
-		p.schemes = wire.AppendUint16s(p.schemes, s.ID)
 	}
 	for _, name := range p.Protocols {
 		p.protocols = wire.AppendProtocol(p.protocols, name)
@@ -69,6 +95,19 @@ type ServerPolicy struct {
 	// PreferClientChaCha follows a client that puts ChaCha20 first, which
 	// says that it has no AES instructions.
 	PreferClientChaCha bool
+	Tickets            Tickets // nil: no resumption
+	TicketCount        int
+	TicketLifetime     time.Duration
+	Digest             [32]byte // of what a session must have been issued under
+	MaxEarlyData       uint32
+	Replays            Replays
+	HalfRTT            bool
+
+	ClientAuth  tls.ClientAuthType
+	ClientCAs   *x509.CertPool
+	Authorities wire.Authorities // to name in requests
+	Judge       Judge
+
 	// CookieKey authenticates the cookies of stateless retries; nil: none.
 	CookieKey []byte
 }

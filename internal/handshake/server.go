@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"crypto/sha256"
+	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/keyschedule"
@@ -13,6 +14,9 @@ import (
 const (
 	serverStart state = iota
 	serverStartRetried
+	serverWaitEOED
+	serverWaitCert
+	serverWaitCV
 	serverWaitFinished
 	serverConnected
 )
@@ -20,10 +24,19 @@ const (
 // serverTable is the whole server on one page.
 var serverTable = table[Server]{
 	serverStart: {"START", []arm[Server]{
-		{kind(wire.TypeClientHello), (*Server).clientHello, []state{serverStartRetried, serverWaitFinished}},
+		{kind(wire.TypeClientHello), (*Server).clientHello, []state{serverStartRetried, serverWaitEOED, serverWaitCert, serverWaitFinished}},
 	}},
 	serverStartRetried: {"START after HelloRetryRequest", []arm[Server]{
-		{kind(wire.TypeClientHello), (*Server).secondHello, []state{serverWaitFinished}},
+		{kind(wire.TypeClientHello), (*Server).secondHello, []state{serverWaitCert, serverWaitFinished}},
+	}},
+	serverWaitEOED: {"WAIT_EOED", []arm[Server]{
+		{kind(wire.TypeEndOfEarlyData), (*Server).endOfEarlyData, []state{serverWaitFinished}},
+	}},
+	serverWaitCert: {"WAIT_CERT", []arm[Server]{
+		{kind(wire.TypeCertificate), (*Server).certificate, []state{serverWaitCV, serverWaitFinished}},
+	}},
+	serverWaitCV: {"WAIT_CV", []arm[Server]{
+		{kind(wire.TypeCertificateVerify), (*Server).certificateVerify, []state{serverWaitFinished}},
 	}},
 	serverWaitFinished: {"WAIT_FINISHED", []arm[Server]{
 		{kind(wire.TypeFinished), (*Server).finished, []state{serverConnected}},
@@ -46,9 +59,20 @@ type Server struct {
 type serverHandshake struct {
 	retryGroup *algo.Group       // that the HelloRetryRequest asked for; nil: none
 	invariant  [sha256.Size]byte // of the first hello, once it was retried
-	credential *Credential
+	identities [sha256.Size]byte // likewise, of the tickets that it offers
+	retried    bool
+	ignorePSK  bool // of a second hello that does not offer what the first did
 
-	clientApp, serverApp keyschedule.TrafficSecret
+	session      *Session // that is resumed; nil: none
+	sessionIndex int      // of its PSK in the hello
+	sessionOnce  bool     // its ticket cannot be redeemed again
+	sessionAge   time.Duration
+	binder       [32]byte // of its PSK, or the front of it
+	ticketCount  int
+
+	certRequested bool
+	peer          chain
+	clientApp     keyschedule.TrafficSecret
 }
 
 // Init makes s a server that waits for a ClientHello.

@@ -33,12 +33,33 @@ func (s *Server) clientHello(m message) (state, error) {
 		return s.resumeRetry(&h, &ch, m)
 	}
 	s.start(ch.suite)
-	s.transcript.Add(m.raw)
 	if ch.share == nil || s.policy.CookieKey != nil {
-		return s.retry(&h, &ch, m)
+		s.transcript.Add(m.raw)
+		return s.retry(&h, &ch)
 	}
 	s.Facts.Kind = KindFull
-	return s.flight(&h, &ch)
+	return s.accept(&h, &ch, m)
+}
+
+// accept negotiates the rest by a hello that needs no retry. The transcript
+// holds what came before the hello.
+func (s *Server) accept(h *wire.ClientHello, ch *choice, m message) (state, error) {
+	if err := s.readServerName(h); err != nil {
+		return 0, err
+	}
+	if err := s.chooseProtocol(h); err != nil {
+		return 0, err
+	}
+	if err := s.chooseSession(h, ch, m); err != nil {
+		return 0, err
+	}
+	s.transcript.Add(m.raw)
+	s.decideEarlyData(h, ch)
+	s.countTickets(h)
+	if h.Has.Has(wire.ExtRecordSizeLimit) {
+		s.limitRecords(h.RecordSizeLimit)
+	}
+	return s.flight(h, ch)
 }
 
 // parseHello checks what does not depend on choices: RFC 9846, Sections 4.2.2
@@ -171,11 +192,13 @@ func (s *Server) readServerName(h *wire.ClientHello) error {
 	if !h.Has.Has(wire.ExtServerName) {
 		return nil
 	}
-	if !ValidHostname(string(h.ServerName)) {
+	name := strings.ToLower(string(h.ServerName))
+	switch {
+	case IsIPLiteral(name):
+	case !ValidHostname(name):
 		return fault.IllegalParameter.With("server_name is not a host name")
-	}
-	if !IsIPLiteral(string(h.ServerName)) {
-		s.Facts.ServerName = strings.ToLower(string(h.ServerName))
+	default:
+		s.Facts.ServerName = name
 	}
 	return nil
 }

@@ -15,19 +15,28 @@ import (
 // retry sends a HelloRetryRequest: for a share of the chosen group if there is
 // none, and with a cookie if the server is to be stateless. RFC 9846, Section
 // 4.2.4.
-func (s *Server) retry(h *wire.ClientHello, ch *choice, m message) (state, error) {
-	s.Facts.Kind = KindFullWithRetry
-	s.invariant = invariant(h)
+func (s *Server) retry(h *wire.ClientHello, ch *choice) (state, error) {
+	s.Facts.Kind, s.retried = KindFullWithRetry, true
+	s.invariant, s.identities = invariant(h), identities(h)
+	if h.Has.Has(wire.ExtEarlyData) {
+		s.rejectEarlyData()
+	}
 	if ch.share == nil {
 		s.retryGroup = ch.group
 	}
-	var cookie []byte
+	var sealed []byte
 	if key := s.policy.CookieKey; key != nil {
-		cookie = appendCookie(nil, key, ch.suite, s.retryGroup, s.transcript.Sum(), s.invariant)
+		sealed = appendCookie(nil, key, cookie{
+			suite:      ch.suite.ID,
+			group:      s.retryGroupID(),
+			invariant:  s.invariant,
+			identities: s.identities,
+			helloHash:  s.transcript.Sum(),
+		})
 	}
 	s.transcript.Restart()
 	b := s.Out.Buffer()
-	s.send(s.appendRetry(b, h, ch.suite, cookie), len(b))
+	s.send(s.appendRetry(b, h, ch.suite, sealed), len(b))
 	if len(h.SessionID) > 0 {
 		s.sendCCS()
 	}
@@ -89,7 +98,8 @@ func (s *Server) resumeRetry(h *wire.ClientHello, ch *choice, m message) (state,
 	if cookie.invariant != invariant(h) {
 		return 0, fault.HelloChanged
 	}
-	s.Facts.Kind = KindFullWithRetry
+	s.identities = cookie.identities
+	s.Facts.Kind, s.retried = KindFullWithRetry, true
 	s.retryGroup = algo.GroupByID(cookie.group)
 	s.start(ch.suite)
 	s.transcript.RestartFrom(cookie.helloHash)
@@ -113,19 +123,26 @@ func (s *Server) afterRetry(h *wire.ClientHello, ch *choice, m message) (state, 
 	if h.Has.Has(wire.ExtEarlyData) {
 		return 0, fault.HelloChanged.With("early_data after HelloRetryRequest")
 	}
-	s.transcript.Add(m.raw)
-	return s.flight(h, ch)
+	// PSKs may be withdrawn, not exchanged.
+	if h.Has.Has(wire.ExtPreSharedKey) && identities(h) != s.identities {
+		if s.identities == [sha256.Size]byte{} {
+			return 0, fault.HelloChanged.With("pre_shared_key, but the first hello had none")
+		}
+		s.ignorePSK = true
+	}
+	s.EndSkipping()
+	return s.accept(h, ch, m)
 }
 
 // invariant is a digest of all in a ClientHello that a retry must not change:
 // Section 4.2.2 lists what it may.
 func invariant(h *wire.ClientHello) (digest [sha256.Size]byte) {
 	hash := sha256.New()
-	var fixed [2]byte
-	binary.BigEndian.PutUint16(fixed[:], h.LegacyVersion)
-	for _, field := range [][]byte{fixed[:], h.Random, h.SessionID, h.CipherSuites, h.CompressionMethods} {
-		binary.BigEndian.PutUint16(fixed[:], uint16(len(field)))
-		hash.Write(fixed[:])
+	var version, length [2]byte
+	binary.BigEndian.PutUint16(version[:], h.LegacyVersion)
+	for _, field := range [][]byte{version[:], h.Random, h.SessionID, h.CipherSuites, h.CompressionMethods} {
+		binary.BigEndian.PutUint16(length[:], uint16(len(field)))
+		hash.Write(length[:])
 		hash.Write(field)
 	}
 	for code, raw := range wire.RawExtensions(h.Extensions) {
@@ -140,43 +157,64 @@ func invariant(h *wire.ClientHello) (digest [sha256.Size]byte) {
 	return digest
 }
 
+// identities is a digest of the PSK identities of a hello, zero if it has none.
+// Their ages are left out: the client updates them.
+func identities(h *wire.ClientHello) (digest [sha256.Size]byte) {
+	if !h.Has.Has(wire.ExtPreSharedKey) {
+		return digest
+	}
+	hash := sha256.New()
+	for identity := range h.PreSharedKey.Identities.All() {
+		hash.Write(binary.BigEndian.AppendUint16(nil, uint16(len(identity))))
+		hash.Write(identity)
+	}
+	hash.Sum(digest[:0])
+	return digest
+}
+
 // A cookie is what a stateless server needs to know again, and a MAC:
 //
 //	struct {
 //	    CipherSuite suite;
 //	    NamedGroup group;              /* 0: not asked for */
 //	    opaque invariant[32];          /* see invariant */
+//	    opaque identities[32];         /* see identities */
 //	    opaque client_hello_1[suite's Hash.length];
 //	    opaque mac[32];                /* HMAC-SHA256 of all before */
 //	} Cookie;
 type cookie struct {
-	suite     uint16
-	group     tls.CurveID
-	invariant [sha256.Size]byte
-	helloHash []byte
+	suite                 uint16
+	group                 tls.CurveID
+	invariant, identities [sha256.Size]byte
+	helloHash             []byte
 }
 
-func appendCookie(b, key []byte, suite *algo.Suite, group *algo.Group, helloHash []byte, invariant [sha256.Size]byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, suite.ID)
-	if group != nil {
-		b = binary.BigEndian.AppendUint16(b, uint16(group.ID))
-	} else {
-		b = append(b, 0, 0)
-	}
-	b = append(b, invariant[:]...)
-	b = append(b, helloHash...)
+func appendCookie(b, key []byte, c cookie) []byte {
+	b = binary.BigEndian.AppendUint16(b, c.suite)
+	b = binary.BigEndian.AppendUint16(b, uint16(c.group))
+	b = append(b, c.invariant[:]...)
+	b = append(b, c.identities[:]...)
+	b = append(b, c.helloHash...)
 	return append(b, cookieMAC(key, b)...)
+}
+
+func (s *Server) retryGroupID() tls.CurveID {
+	if s.retryGroup == nil {
+		return 0
+	}
+	return s.retryGroup.ID
 }
 
 func openCookie(key, b []byte) (c cookie, ok bool) {
 	content := len(b) - sha256.Size
-	if content < 4+sha256.Size || !hmac.Equal(b[content:], cookieMAC(key, b[:content])) {
+	if content < 4+2*sha256.Size || !hmac.Equal(b[content:], cookieMAC(key, b[:content])) {
 		return c, false
 	}
 	c.suite = binary.BigEndian.Uint16(b)
 	c.group = tls.CurveID(binary.BigEndian.Uint16(b[2:]))
 	copy(c.invariant[:], b[4:])
-	c.helloHash = bytes.Clone(b[4+sha256.Size : content])
+	copy(c.identities[:], b[4+sha256.Size:])
+	c.helloHash = bytes.Clone(b[4+2*sha256.Size : content])
 	return c, true
 }
 

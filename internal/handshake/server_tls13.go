@@ -11,15 +11,15 @@ import (
 // flight sends all that a server has to say before it hears from the client
 // again: ServerHello to Finished. RFC 9846, Section 2.
 func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
-	if err := s.readServerName(h); err != nil {
-		return 0, err
-	}
-	if err := s.chooseProtocol(h); err != nil {
-		return 0, err
-	}
-	credential, scheme, err := s.chooseCredential(h)
-	if err != nil {
-		return 0, err
+	var credential *Credential
+	var scheme *algo.Scheme
+	if s.session != nil {
+		s.resume()
+	} else {
+		var err error
+		if credential, scheme, err = s.chooseCredential(h); err != nil {
+			return 0, err
+		}
 	}
 	s.Facts.Version = tls.VersionTLS13
 	s.Facts.Group = ch.group.ID
@@ -28,23 +28,41 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 		return 0, err
 	}
 	s.sendEncryptedExtensions(h)
-	s.sendCertificate(h, credential)
-	if err := s.sendCertificateVerify(credential, scheme); err != nil {
-		return 0, err
+	if credential != nil {
+		s.requestCertificate()
+		s.sendCertificate(h, credential)
+		if err := s.sendCertificateVerify(credential, scheme, serverContext); err != nil {
+			return 0, err
+		}
 	}
 	s.sendFinished(&s.serverHS)
 
-	if err := s.deriveApplication(&s.clientApp, &s.serverApp); err != nil {
+	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {
 		return 0, err
 	}
 	// "Any records following a Finished message MUST be encrypted under the
 	// appropriate application traffic key", alerts included.
-	return serverWaitFinished, s.enqueueWriteKeys(&s.serverApp)
+	if err := s.enqueueWriteKeys(&s.writeSecret); err != nil {
+		return 0, err
+	}
+	// Data may follow before the client has proved anything (Section 4.5.3),
+	// but not where it is required to.
+	s.MayWrite = s.policy.HalfRTT && !s.certRequested
+	switch {
+	case s.EarlyRead:
+		return serverWaitEOED, nil
+	case s.certRequested:
+		return serverWaitCert, nil
+	}
+	return serverWaitFinished, nil
 }
 
 // sendServerHello agrees on the shared secret and changes both directions to
 // the handshake keys.
 func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
+	if !s.In.Empty() { // before anything is said under keys that cannot come
+		return fault.MessageSpansKeyChange
+	}
 	share, shared, err := ch.group.Respond(s.policy.Rand, ch.share)
 	if err != nil {
 		return err
@@ -63,6 +81,15 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 		KeyShareGroup:    uint16(ch.group.ID),
 		KeyShare:         share,
 	}
+	if s.session != nil {
+		hello.Has = hello.Has.With(wire.ExtPreSharedKey)
+		hello.SelectedIdentity = uint16(s.sessionIndex)
+	}
+	if s.Facts.EarlyData == EarlyDataAccepted {
+		if err := s.readEarlyData(); err != nil {
+			return err
+		}
+	}
 	b := s.Out.Buffer()
 	s.send(hello.Append(b), len(b))
 	if len(h.SessionID) > 0 {
@@ -71,8 +98,14 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 	if err := s.deriveHandshake(shared); err != nil {
 		return err
 	}
-	if err := s.setReadKeys(&s.clientHS); err != nil {
-		return err
+	// Early data was sent before the client knew our limit.
+	if h.Has.Has(wire.ExtRecordSizeLimit) && !s.EarlyRead {
+		s.holdRecords()
+	}
+	if !s.EarlyRead {
+		if err := s.setReadKeys(&s.clientHS); err != nil {
+			return err
+		}
 	}
 	return s.enqueueWriteKeys(&s.serverHS)
 }
@@ -86,6 +119,17 @@ func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
 	if s.Facts.ALPN != "" {
 		ee.Has = ee.Has.With(wire.ExtALPN)
 		ee.ALPN = []byte(s.Facts.ALPN)
+	}
+	if h.Has.Has(wire.ExtRecordSizeLimit) {
+		ee.Has = ee.Has.With(wire.ExtRecordSizeLimit)
+		ee.RecordSizeLimit = s.policy.RecordSizeLimit
+	}
+	if h.Has.Has(wire.ExtTicketRequest) && s.policy.Tickets != nil {
+		ee.Has = ee.Has.With(wire.ExtTicketRequest)
+		ee.TicketRequest = uint8(s.ticketCount)
+	}
+	if s.Facts.EarlyData == EarlyDataAccepted {
+		ee.Has = ee.Has.With(wire.ExtEarlyData)
 	}
 	b := s.Out.Buffer()
 	s.send(ee.Append(b), len(b))
@@ -105,18 +149,6 @@ func (s *Server) sendCertificate(h *wire.ClientHello, credential *Credential) {
 	s.send(wire.AppendCertificate(b, nil, credential.Chain, ocsp, scts), len(b))
 }
 
-// sendCertificateVerify: Section 4.5.2.
-func (s *Server) sendCertificateVerify(credential *Credential, scheme *algo.Scheme) error {
-	signature, err := scheme.Sign(credential.Key, s.policy.Rand, s.signedContent(serverContext))
-	if err != nil {
-		return fault.Internal.Because(err)
-	}
-	cv := wire.CertificateVerify{Algorithm: uint16(scheme.ID), Signature: signature}
-	b := s.Out.Buffer()
-	s.send(cv.Append(b), len(b))
-	return nil
-}
-
 // finished takes the client's Finished, which ends the handshake.
 func (s *Server) finished(m message) (state, error) {
 	if err := s.checkFinished(&s.clientHS, m); err != nil {
@@ -126,10 +158,18 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.setReadKeys(&s.clientApp); err != nil {
 		return 0, err
 	}
-	s.readSecret, s.writeSecret = s.clientApp, s.serverApp
-	s.MayRead, s.MayWrite, s.Complete = true, true, true
+	s.readSecret = s.clientApp
 	s.clientApp.Clear()
-	s.serverApp.Clear()
+	if s.session == nil {
+		s.origin = s.policy.Now()
+	} else {
+		s.origin = s.session.Origin
+		s.session.Clear()
+	}
+	s.MayRead, s.MayWrite, s.Complete = true, true, true
+	if err := s.sendTickets(); err != nil {
+		return 0, err
+	}
 	s.serverHandshake = nil
 	s.Core.drop()
 	return serverConnected, nil

@@ -7,6 +7,7 @@ type queue struct {
 	buf  []byte
 	off  int // of buf, already sealed
 	segs []segment
+	at   int // of segs, the first that is not used up
 }
 
 type segment struct {
@@ -16,39 +17,57 @@ type segment struct {
 }
 
 // Buffer returns the queue's memory. Append to it and hand it to Enqueue.
-func (w *Writer) Buffer() []byte { return w.buf }
+func (w *Writer) Buffer() []byte {
+	if w.buf == nil {
+		w.buf = make([]byte, 0, flightLen)
+	}
+	return w.buf
+}
+
+// Room for the flights of an ordinary handshake.
+const (
+	flightLen      = 2048
+	flightSegments = 6
+)
+
+func (w *Writer) push(s segment) {
+	if w.segs == nil {
+		w.segs = make([]segment, 0, flightSegments)
+	}
+	w.segs = append(w.segs, s)
+}
 
 // Enqueue takes back the Buffer; what was appended to it is queued as t.
 func (w *Writer) Enqueue(t ContentType, buf []byte) {
 	n := len(buf) - len(w.buf)
 	w.buf = buf
-	if last := len(w.segs) - 1; last >= 0 && w.segs[last].t == t {
+	if last := len(w.segs) - 1; last >= w.at && w.segs[last].t == t {
 		w.segs[last].n += n
 		return
 	}
-	w.segs = append(w.segs, segment{t: t, n: n})
+	w.push(segment{t: t, n: n})
 }
 
 // EnqueueKeys changes the keys once all that was queued before is sealed. What
 // is queued later starts a new record: messages that precede a key change "end
 // at a record boundary" (RFC 9846, Section 5.1).
 func (w *Writer) EnqueueKeys(k *Keys) {
-	w.segs = append(w.segs, segment{keys: k})
+	w.push(segment{keys: k})
 	w.settle()
 }
 
 // Pending reports whether a record waits to be sealed.
-func (w *Writer) Pending() bool { return len(w.segs) > 0 }
+func (w *Writer) Pending() bool { return len(w.segs) > w.at }
 
 // NextLen is the size on the wire of the record that SealNext would write.
 func (w *Writer) NextLen() int { return w.RecordLen(w.nextContent()) }
 
-func (w *Writer) nextContent() int { return min(w.segs[0].n, w.fragment) }
+func (w *Writer) nextContent() int { return min(w.segs[w.at].n, w.fragment) }
 
 // SealNext writes the first record of the queue to the front of dst, which has
 // room for NextLen bytes, and returns that length.
 func (w *Writer) SealNext(dst []byte) int {
-	seg := &w.segs[0]
+	seg := &w.segs[w.at]
 	k := w.nextContent()
 	n := w.Seal(dst, seg.t, w.buf[w.off:w.off+k])
 	w.off += k
@@ -60,14 +79,16 @@ func (w *Writer) SealNext(dst []byte) int {
 // settle drops segments that are used up and carries out the key changes that
 // have come to the front.
 func (w *Writer) settle() {
-	for len(w.segs) > 0 && w.segs[0].n == 0 {
-		if k := w.segs[0].keys; k != nil {
+	for w.at < len(w.segs) && w.segs[w.at].n == 0 {
+		if k := w.segs[w.at].keys; k != nil {
 			w.SetKeys(k)
 		}
-		w.segs = w.segs[1:]
+		w.segs[w.at] = segment{}
+		w.at++
 	}
-	if len(w.segs) == 0 {
+	if w.at == len(w.segs) {
 		w.buf, w.off = w.buf[:0], 0
+		w.segs, w.at = w.segs[:0], 0
 	}
 }
 
@@ -77,6 +98,6 @@ func (w *Writer) Drop() { w.queue = queue{} }
 // Release gives the memory of the queue back. Nothing may be pending.
 func (w *Writer) Release() {
 	if !w.Pending() {
-		w.buf, w.segs = nil, nil
+		w.queue = queue{}
 	}
 }

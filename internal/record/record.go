@@ -85,6 +85,10 @@ type Keys struct {
 	AEAD  cipher.AEAD
 	IV    [12]byte
 	Limit uint64 // records that may be sealed under them; Section 5.5
+
+	// Fragment is the most content bytes of a record that is sealed under
+	// them; 0: as before.
+	Fragment int
 }
 
 // half is what opening and sealing share: the keys and the record sequence

@@ -75,4 +75,19 @@ func putHeader(b []byte, t ContentType, version uint16, n int) {
 func (w *Writer) SetKeys(k *Keys) {
 	w.half.set(k)
 	w.limit = k.Limit
+	if k.Fragment != 0 {
+		w.limitFragment(k.Fragment)
+	}
+}
+
+// limitFragment lowers the most content bytes of a record to n, or to what
+// keeps the padding within n.
+func (w *Writer) limitFragment(n int) {
+	if n >= w.fragment {
+		return
+	}
+	if n <= w.padMask {
+		w.padMask = 0
+	}
+	w.fragment = n &^ w.padMask
 }

@@ -1,0 +1,163 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// requestCertificate asks the client for a certificate, if the policy wants
+// one: RFC 9846, Section 4.4.2.
+func (s *Server) requestCertificate() {
+	if s.policy.ClientAuth == tls.NoClientCert {
+		return
+	}
+	s.certRequested = true
+	cr := wire.CertificateRequest{
+		Has:                 1 << wire.ExtSignatureAlgorithms,
+		SignatureAlgorithms: s.policy.schemes,
+	}
+	if len(s.policy.Authorities) > 0 {
+		cr.Has = cr.Has.With(wire.ExtCertificateAuthorities)
+		cr.CertificateAuthorities = s.policy.Authorities
+	}
+	b := s.Out.Buffer()
+	s.send(cr.Append(b), len(b))
+}
+
+// chooseCredential picks what to answer a CertificateRequest with: Section
+// 4.5.1.2. That may be nothing.
+func (c *Client) chooseCredential(cr *wire.CertificateRequest) error {
+	candidates := c.policy.Credentials
+	if c.policy.Pick != nil {
+		credential, err := c.policy.Pick(cr)
+		if err != nil {
+			return fault.Internal.Because(err)
+		}
+		candidates = nil
+		if credential != nil {
+			candidates = []*Credential{credential}
+		}
+	}
+	for _, credential := range candidates {
+		if c.policy.Pick == nil && !credential.issuedBy(cr.CertificateAuthorities) {
+			continue
+		}
+		if scheme := credential.scheme(cr.SignatureAlgorithms); scheme != nil {
+			c.credential, c.scheme = credential, scheme
+			return nil
+		}
+	}
+	return nil
+}
+
+// issuedBy reports whether one of the chain's certificates was issued by an
+// authority on the list, which may be empty.
+func (c *Credential) issuedBy(authorities wire.Authorities) bool {
+	if len(authorities) == 0 {
+		return true
+	}
+	for i, der := range c.Chain {
+		cert := c.Leaf
+		if i > 0 {
+			var err error
+			if cert, err = x509.ParseCertificate(der); err != nil {
+				return false
+			}
+		}
+		for name := range authorities.All() {
+			if bytes.Equal(name, cert.RawIssuer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sendClientCertificate answers the request: with a certificate and the proof
+// of its key, or with "a Certificate message containing no certificates".
+func (c *Client) sendClientCertificate() error {
+	b := c.Out.Buffer()
+	if c.credential == nil {
+		c.send(wire.AppendCertificate(b, nil, nil, nil, nil), len(b))
+		return nil
+	}
+	c.send(wire.AppendCertificate(b, nil, c.credential.Chain, nil, nil), len(b))
+	return c.sendCertificateVerify(c.credential, c.scheme, clientContext)
+}
+
+// certificate takes the client's certificates, or the news that it has none.
+func (s *Server) certificate(m message) (state, error) {
+	var cert wire.Certificate
+	if err := cert.Parse(m.body(), 0); err != nil {
+		return 0, err
+	}
+	if len(cert.Context) != 0 {
+		return 0, fault.IllegalParameter.With("certificate_request_context is not the one of the request")
+	}
+	if err := s.peer.parse(&cert); err != nil {
+		return 0, err
+	}
+	s.transcript.Add(m.raw)
+	if len(s.peer.certs) == 0 {
+		if s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert {
+			return 0, fault.CertificateRequired
+		}
+		return serverWaitFinished, nil
+	}
+	now := s.policy.Now()
+	v := s.peer.verification(s.Facts.ServerName, now)
+	return serverWaitCV, s.judge(&s.policy.Judge, v, s.clientOptions(v))
+}
+
+// clientOptions are those of the default verification, or nil if the policy
+// has none.
+func (s *Server) clientOptions(v *Verification) *x509.VerifyOptions {
+	if s.policy.ClientAuth < tls.VerifyClientCertIfGiven {
+		return nil
+	}
+	return &x509.VerifyOptions{
+		Roots:       s.policy.ClientCAs,
+		CurrentTime: v.Time,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+}
+
+// certificateVerify is the client's proof: Section 4.5.2.
+func (s *Server) certificateVerify(m message) (state, error) {
+	if err := s.checkSignature(&s.peer, s.policy.schemes, clientContext, m); err != nil {
+		return 0, err
+	}
+	s.transcript.Add(m.raw)
+	s.Facts.PeerCertificates = s.peer.certs
+	return serverWaitFinished, nil
+}
+
+// judgeAgain decides whether the client that a session is with would be
+// accepted today: by this policy and its authorities, not by those that the
+// session was made under (CVE-2025-68121).
+func (s *Server) judgeAgain(session *Session) error {
+	required := s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert
+	if len(session.PeerChain) == 0 {
+		if required {
+			return fault.CertificateRequired
+		}
+		return nil
+	}
+	if s.policy.ClientAuth == tls.NoClientCert {
+		return fault.CertificateUnknown
+	}
+	certs, err := session.certificates()
+	if err != nil {
+		return err
+	}
+	v := (&chain{certs: certs}).verification(s.Facts.ServerName, s.policy.Now())
+	facts := s.Facts
+	err = s.judge(&s.policy.Judge, v, s.clientOptions(v))
+	session.chains = v.VerifiedChains
+	s.Facts = facts
+	return err
+}

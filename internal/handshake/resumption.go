@@ -1,0 +1,216 @@
+package handshake
+
+import (
+	"crypto/hmac"
+	"crypto/tls"
+	"slices"
+	"time"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// pskDHE is psk_dhe_ke, the one PskKeyExchangeMode that is used: resumption
+// always comes with a fresh key exchange (RFC 9846, Section 4.3.9).
+const pskDHE = 1
+
+// ClientSessions is where a client keeps its sessions.
+type ClientSessions interface {
+	Put(key string, s *Session)
+	Take(key string) *Session // removes it: a ticket is used once
+}
+
+// offerSession adds the PSK of a stored session to the first hello: Section
+// 4.3.11.
+func (c *Client) offerSession() {
+	c.hello.Has = c.hello.Has.With(wire.ExtPSKKeyExchangeModes)
+	c.hello.PSKKeyExchangeModes = []byte{pskDHE}
+	if n := c.policy.TicketRequest; n != [2]uint8{} {
+		c.hello.Has = c.hello.Has.With(wire.ExtTicketRequest)
+		c.hello.TicketRequest = n
+	}
+	s := c.policy.Sessions.Take(c.sessionKey)
+	if s == nil || !c.sessionFits(s) {
+		return
+	}
+	c.session = s
+	c.hello.Has = c.hello.Has.With(wire.ExtPreSharedKey)
+	c.offerEarlyData()
+}
+
+// sessionFits decides what the store cannot: whether the session is still good
+// and the hello can lead back to it.
+func (c *Client) sessionFits(s *Session) bool {
+	now := c.policy.Now()
+	if !s.Usable(now) || s.Lifetime == 0 {
+		return false
+	}
+	suite := algo.SuiteByID(s.Suite)
+	if !slices.ContainsFunc(c.policy.Suites, func(o *algo.Suite) bool { return o.Hash == suite.Hash }) {
+		return false
+	}
+	return c.judgeAgain(s) == nil
+}
+
+// setPSK fills pre_shared_key with the session's ticket and a binder of zeros,
+// which binders then replaces.
+func (c *Client) setPSK() {
+	// "the age in milliseconds and adding the ticket_age_add value" (4.3.11.1)
+	age := uint32(c.policy.Now().Sub(c.session.Created).Milliseconds()) + c.session.AgeAdd
+	var zeros [48]byte
+	c.hello.PreSharedKey.Identities = wire.AppendPSKIdentity(nil, c.session.Ticket, age)
+	c.hello.PreSharedKey.Binders = wire.AppendPSKBinder(nil, zeros[:len(c.session.PSK)])
+}
+
+// sealBinder replaces the zeros at the end of the hello by the binder: Section
+// 4.3.11.2. The transcript holds what came before the hello.
+func (c *Client) sealBinder(hello []byte) {
+	suite := algo.SuiteByID(c.session.Suite)
+	kdf := keyschedule.NewKDF(suite.NewHash)
+	defer kdf.Clear()
+	truncated := hello[:len(hello)-2-1-len(c.session.PSK)]
+	var first keyschedule.Transcript
+	transcript := &c.transcript
+	if !transcript.Started() {
+		first.Start(suite.NewHash)
+		transcript = &first
+	}
+	c.early = kdf.EarlySecret(c.session.PSK)
+	binderKey := c.early.Binder(kdf, false)
+	binderKey.MAC(kdf, hello[:len(hello)-len(c.session.PSK)], transcript.SumWith(truncated))
+	binderKey.Clear()
+}
+
+// dropSession withdraws the PSK from a hello that is sent again.
+func (c *Client) dropSession() {
+	c.hello.Has = c.hello.Has.Without(wire.ExtPreSharedKey)
+	c.session = nil
+	c.early.Clear()
+}
+
+// resume takes the server's choice of the PSK.
+func (c *Client) resume(h *wire.ServerHello) error {
+	if h.SelectedIdentity != 0 {
+		return fault.IllegalParameter.With("the server selected PSK %d of one", h.SelectedIdentity)
+	}
+	s := c.session
+	if c.suite.Hash != algo.SuiteByID(s.Suite).Hash {
+		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite.Name)
+	}
+	c.resumed = true
+	c.Facts.Kind = c.Facts.Kind.resumed()
+	c.Facts.PeerCertificates = s.certs
+	c.Facts.VerifiedChains = s.chains
+	c.Facts.PeerScheme = s.Scheme
+	c.Facts.OCSPResponse = s.OCSP
+	c.Facts.SCTs = s.SCTs
+	return nil
+}
+
+// Tickets is how a server turns a session into a ticket and back.
+type Tickets interface {
+	// Issue returns the ticket of an encoded session, or an error if there can
+	// be none now: then the client gets none.
+	Issue(session []byte, expires time.Time) ([]byte, error)
+	// Redeem returns the session of a ticket, or nil if there is none. once
+	// tells that no ticket of the kind can be redeemed twice.
+	Redeem(ticket []byte) (session []byte, once bool)
+}
+
+// maxIdentities is how many of the client's PSKs a server looks at.
+const maxIdentities = 4
+
+// chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
+// SHOULD simply be ignored"; the binder of the chosen one must be right.
+func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message) error {
+	if s.policy.Tickets == nil || s.ignorePSK || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
+		return nil
+	}
+	i := 0
+	for ticket, age := range h.PreSharedKey.Identities.All() {
+		if i == maxIdentities {
+			break
+		}
+		if session, once := s.redeem(ticket, ch.suite); session != nil {
+			s.session, s.sessionIndex, s.sessionOnce = session, i, once
+			s.sessionAge = time.Duration(age-session.AgeAdd) * time.Millisecond
+			return s.checkBinder(h, m)
+		}
+		i++
+	}
+	return nil
+}
+
+// redeem opens a ticket and decides whether its session fits this connection
+// and this server's policy.
+func (s *Server) redeem(ticket []byte, suite *algo.Suite) (_ *Session, once bool) {
+	encoded, once := s.policy.Tickets.Redeem(ticket)
+	if encoded == nil {
+		return nil, false
+	}
+	session, err := ParseSession(encoded)
+	if err != nil || !session.Usable(s.policy.Now()) ||
+		session.ServerName != s.Facts.ServerName ||
+		session.Policy != s.policy.Digest ||
+		algo.SuiteByID(session.Suite).Hash != suite.Hash ||
+		s.judgeAgain(session) != nil {
+		return nil, false
+	}
+	return session, once
+}
+
+// checkBinder computes the binder of the chosen PSK: Section 4.3.11.2.
+func (s *Server) checkBinder(h *wire.ClientHello, m message) error {
+	i := 0
+	for binder := range h.PreSharedKey.Binders.All() {
+		if i < s.sessionIndex {
+			i++
+			continue
+		}
+		truncated := m.raw[:len(m.raw)-h.BindersLen]
+		var want [64]byte
+		s.early = s.kdf.EarlySecret(s.session.PSK)
+		binderKey := s.early.Binder(s.kdf, false)
+		mac := binderKey.MAC(s.kdf, want[:0], s.transcript.SumWith(truncated))
+		binderKey.Clear()
+		if !hmac.Equal(binder, mac) {
+			return fault.BadBinder
+		}
+		s.binder = [32]byte(mac)
+		return nil
+	}
+	return fault.BadBinder
+}
+
+// resume takes over what the session knows of the client.
+func (s *Server) resume() {
+	s.Facts.Kind = s.Facts.Kind.resumed()
+	s.Facts.PeerCertificates = s.session.certs
+	s.Facts.VerifiedChains = s.session.chains
+	s.Facts.PeerScheme = s.session.Scheme
+	s.Facts.ResumptionData = s.session.AppData
+}
+
+// newSession is the common part of a session that the connection can leave
+// behind; its PSK comes with the ticket.
+func (c *Core) newSession(now time.Time) *Session {
+	s := &Session{
+		Version:    tls.VersionTLS13,
+		Suite:      c.suite.ID,
+		Group:      c.Facts.Group,
+		Scheme:     c.Facts.PeerScheme,
+		Created:    now,
+		Origin:     c.origin,
+		ServerName: c.Facts.ServerName,
+		ALPN:       c.Facts.ALPN,
+		PSK:        make([]byte, c.suite.Hash.Size()),
+		certs:      c.Facts.PeerCertificates,
+		chains:     c.Facts.VerifiedChains,
+	}
+	for _, cert := range c.Facts.PeerCertificates {
+		s.PeerChain = append(s.PeerChain, cert.Raw)
+	}
+	return s
+}

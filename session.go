@@ -1,0 +1,205 @@
+package baretls
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/baretls/baretls/internal/handshake"
+)
+
+// ClientSession is what a client needs to resume a connection: a ticket with
+// its secret, and what was known of the server. It holds secrets.
+type ClientSession struct{ s *handshake.Session }
+
+// MarshalBinary encodes the session, secrets included, for a store outside of
+// this process.
+func (s *ClientSession) MarshalBinary() ([]byte, error) {
+	if s.s == nil {
+		return nil, errors.New("baretls: empty ClientSession")
+	}
+	return s.s.Append(nil), nil
+}
+
+// UnmarshalBinary decodes what MarshalBinary encoded. The server's chain is
+// verified anew before the session is used.
+func (s *ClientSession) UnmarshalBinary(b []byte) error {
+	parsed, err := handshake.ParseSession(append([]byte(nil), b...))
+	if err != nil {
+		return fmt.Errorf("baretls: %w", err)
+	}
+	if len(parsed.Ticket) == 0 {
+		return errors.New("baretls: session without a ticket")
+	}
+	s.s = parsed
+	return nil
+}
+
+// Expires is when the session becomes useless.
+func (s *ClientSession) Expires() time.Time { return s.s.Created.Add(s.s.Lifetime) }
+
+// MaxEarlyData is how many bytes of 0-RTT data the server allows with it.
+func (s *ClientSession) MaxEarlyData() int { return int(s.s.MaxEarlyData) }
+
+// Format keeps the secrets out of what %v and its kin print.
+func (s *ClientSession) Format(f fmt.State, verb rune) { fmt.Fprint(f, "ClientSession(secret)") }
+
+// ClientSessionStore is where a client keeps its sessions. The key stands for
+// all that must be alike for a session to be offered: the server's name, the
+// application protocols, the client's certificates, and the configuration that
+// verifies, or its SessionScope. It is not secret and not readable. Methods
+// are called from any goroutine and must not block.
+type ClientSessionStore interface {
+	// Put adds a session under the key. There may be several.
+	Put(key string, session *ClientSession)
+	// Take returns a session of the key, preferably the latest, and removes
+	// it, for a ticket is used once; or nil.
+	Take(key string) *ClientSession
+}
+
+// NewClientSessionCache returns a ClientSessionStore in memory for so many
+// keys, with the latest 4 sessions each. The key that was used least recently
+// gives way. A capacity of 0 stands for 256.
+func NewClientSessionCache(capacity int) ClientSessionStore {
+	return &clientSessionCache{lru: newLRU[[]*ClientSession](capacity)}
+}
+
+type clientSessionCache struct {
+	mutex sync.Mutex
+	lru   *lru[[]*ClientSession]
+}
+
+const sessionsPerKey = 4
+
+func (c *clientSessionCache) Put(key string, session *ClientSession) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	sessions, _ := c.lru.get(key)
+	if len(sessions) == sessionsPerKey {
+		sessions = append(sessions[:0], sessions[1:]...)
+	}
+	c.lru.put(key, append(sessions, session))
+}
+
+func (c *clientSessionCache) Take(key string) *ClientSession {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	sessions, ok := c.lru.get(key)
+	if !ok {
+		return nil
+	}
+	last := len(sessions) - 1
+	session := sessions[last]
+	sessions[last] = nil
+	if last == 0 {
+		c.lru.remove(key)
+	} else {
+		c.lru.put(key, sessions[:last])
+	}
+	return session
+}
+
+// SessionStore is where a server keeps sessions if it does not hand them out
+// in encrypted tickets: then what the client gets is a random name. Sessions
+// are encoded, and hold secrets. Methods are called from any goroutine and
+// must not block.
+type SessionStore interface {
+	// Put keeps a session until it expires, or not as long. After an error the
+	// client gets no ticket.
+	Put(id string, session []byte, expires time.Time) error
+	// Take returns a session and removes it, or returns nil. Of several calls
+	// with one id, at most one returns the session: 0-RTT depends on it.
+	Take(id string) []byte
+}
+
+// NewSessionCache returns a SessionStore in memory for so many sessions. The
+// one that was put in first gives way. A capacity of 0 stands for 4096.
+func NewSessionCache(capacity int) SessionStore {
+	if capacity == 0 {
+		capacity = 4096
+	}
+	return &sessionCache{lru: newLRU[[]byte](capacity)}
+}
+
+type sessionCache struct {
+	mutex sync.Mutex
+	lru   *lru[[]byte]
+}
+
+func (c *sessionCache) Put(id string, session []byte, expires time.Time) error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.lru.put(id, session)
+	return nil
+}
+
+func (c *sessionCache) Take(id string) []byte {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	session, _ := c.lru.get(id)
+	c.lru.remove(id)
+	return session
+}
+
+// lru is a map of bounded size that drops what was used least recently.
+type lru[V any] struct {
+	capacity int
+	order    *list.List // of *lruEntry[V], the latest first
+	entries  map[string]*list.Element
+}
+
+type lruEntry[V any] struct {
+	key   string
+	value V
+}
+
+func newLRU[V any](capacity int) *lru[V] {
+	if capacity <= 0 {
+		capacity = 256
+	}
+	return &lru[V]{capacity, list.New(), make(map[string]*list.Element)}
+}
+
+func (l *lru[V]) get(key string) (value V, ok bool) {
+	e, ok := l.entries[key]
+	if !ok {
+		return value, false
+	}
+	l.order.MoveToFront(e)
+	return e.Value.(*lruEntry[V]).value, true
+}
+
+func (l *lru[V]) put(key string, value V) {
+	if e, ok := l.entries[key]; ok {
+		e.Value.(*lruEntry[V]).value = value
+		l.order.MoveToFront(e)
+		return
+	}
+	l.entries[key] = l.order.PushFront(&lruEntry[V]{key, value})
+	if len(l.entries) > l.capacity {
+		l.remove(l.order.Back().Value.(*lruEntry[V]).key)
+	}
+}
+
+func (l *lru[V]) remove(key string) {
+	if e, ok := l.entries[key]; ok {
+		l.order.Remove(e)
+		delete(l.entries, key)
+	}
+}
+
+// clientSessions adapts a store to the machine.
+type clientSessions struct{ store ClientSessionStore }
+
+func (c clientSessions) Put(key string, s *handshake.Session) {
+	c.store.Put(key, &ClientSession{s})
+}
+
+func (c clientSessions) Take(key string) *handshake.Session {
+	if session := c.store.Take(key); session != nil {
+		return session.s
+	}
+	return nil
+}
