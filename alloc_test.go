@@ -1,9 +1,7 @@
 package baretls_test
 
 import (
-	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"runtime"
 	"testing"
@@ -137,8 +135,8 @@ func noAllocs(t *testing.T, what string, runs int, f func()) {
 }
 
 // maxIdle is the memory that an idle connection may hold, both directions' keys
-// included, in bytes. AES-256-GCM, the largest, is measured; a peer's
-// certificates come on top, as long as they are what the program asked for.
+// included, in bytes. AES-256-GCM, the largest, is measured;
+// certificates are shared by the connections that have them.
 const maxIdle = 2600
 
 // TestIdleMemory weighs connections that have nothing to do.
@@ -147,7 +145,7 @@ func TestIdleMemory(t *testing.T) {
 	for _, suite := range benchSuites {
 		t.Run(suite.name, func(t *testing.T) {
 			w := weigh(t, pairs, scenario{suite: suite.id, cert: tlstest.Leaf(tlstest.ECDSAP256)})
-			t.Logf("bytes per idle connection: client %d, server %d; the client's view of the server's certificates: %d", w.client, w.server, w.certificates)
+			t.Logf("bytes per idle connection: client %d, server %d", w.client, w.server)
 			if w.client > maxIdle {
 				t.Errorf("an idle client holds %d bytes besides certificates, want %d at most", w.client, maxIdle)
 			}
@@ -234,9 +232,8 @@ type scenario struct {
 
 // weight is in bytes per connection.
 type weight struct {
-	client       int // without certificates
-	server       int
-	certificates int // the server's, as the client keeps them
+	client int // without certificates, which connections to one server share
+	server int
 }
 
 // weigh measures the heap of idle connections: of both ends, then without the
@@ -270,22 +267,12 @@ func weigh(t *testing.T, pairs int, sc scenario) weight {
 	}()
 
 	both := liveHeap()
-	chains := make([]parsedChain, pairs)
-	for i := range chains {
-		chains[i] = parseChain(t, clients[i])
-	}
-	withCopy := liveHeap()
-	runtime.KeepAlive(chains)
-	clear(chains)
 	clear(clients)
 	onlyServers := liveHeap()
 	clear(servers)
 	nothing := liveHeap()
 
-	w := weight{certificates: (withCopy - both) / pairs}
-	w.client = (both-onlyServers)/pairs - w.certificates
-	w.server = (onlyServers - nothing) / pairs
-	return w
+	return weight{client: (both - onlyServers) / pairs, server: (onlyServers - nothing) / pairs}
 }
 
 // exercise makes one end send data, and new keys.
@@ -315,35 +302,6 @@ func (sc scenario) exercise(t *testing.T, from, to *loopEnd, data []byte) {
 			}
 		}
 	}
-}
-
-// parsedChain is a copy of what a client knows about its server's certificates.
-type parsedChain struct {
-	certificates []*x509.Certificate
-	verified     [][]*x509.Certificate
-}
-
-// parseChain makes that copy in the same way: a certificate refers to its DER.
-func parseChain(t *testing.T, conn *baretls.Conn) parsedChain {
-	t.Helper()
-	var chain parsedChain
-	state := conn.ConnectionState()
-	pool := x509.NewCertPool()
-	for _, original := range state.PeerCertificates {
-		cert, err := x509.ParseCertificate(bytes.Clone(original.Raw))
-		if err != nil {
-			t.Fatal(err)
-		}
-		chain.certificates = append(chain.certificates, cert)
-		pool.AddCert(cert)
-	}
-	roots, _ := tlstest.CA()
-	verified, err := chain.certificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: pool})
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain.verified = verified
-	return chain
 }
 
 // liveHeap is what is alive, in bytes.

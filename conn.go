@@ -107,15 +107,14 @@ func NewServer(config *ServerConfig) (*ServerConn, error) {
 // complete, and is ErrStaleState afterwards.
 func (s *ServerConn) SetResumptionData(data []byte) error {
 	switch {
-	case s.core.Complete || s.err != nil:
-		return ErrStaleState
 	case len(data) > 1<<14:
 		return fmt.Errorf("baretls: %d bytes of resumption data are more than 16384", len(data))
+	case s.err != nil || !s.server.SetResumptionData(bytes.Clone(data)):
+		return ErrStaleState
 	}
-	s.core.AppData = bytes.Clone(data)
 	return nil
 }
 
 // ResumptionData is what SetResumptionData put into the session that was
 // resumed, or nil. It is not to be relied on before the handshake is complete.
-func (s *ServerConn) ResumptionData() []byte { return s.core.Facts.ResumptionData }
+func (s *ServerConn) ResumptionData() []byte { return s.server.ResumptionData() }

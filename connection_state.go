@@ -108,7 +108,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 }
 
 // TicketsReceived is how many session tickets a client has been sent.
-func (c *Conn) TicketsReceived() int { return c.core.Facts.Tickets }
+func (c *Conn) TicketsReceived() int { return int(c.core.Facts.Tickets) }
 
 // TLSExporter is the channel binding "tls-exporter" (RFC 9266): 32 bytes that
 // tie what an application authenticates to this connection.

@@ -54,9 +54,13 @@ func clientConfig() *baretls.ClientConfig {
 	return &baretls.ClientConfig{RootCAs: roots}
 }
 
-// serverConfig is a server for example.com.
+// serverConfig is a server for example.com. It sends no tickets, so that what
+// follows the handshake is what a test makes of it.
 func serverConfig() *baretls.ServerConfig {
-	return &baretls.ServerConfig{Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}}
+	return &baretls.ServerConfig{
+		Certificates:           []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)},
+		SessionTicketsDisabled: true,
+	}
 }
 
 // retryServer is a server that needs a HelloRetryRequest, because it has only

@@ -43,7 +43,12 @@ const testHelpers = "internal/tlstest"
 
 // lockReasons are the files of the core that may use package sync, and why.
 var lockReasons = map[string]string{
-	"config.go": "a config is compiled once for all connections, and lines of the key log are written one at a time",
+	"config.go":       "a config is compiled once for all connections, and lines of the key log are written one at a time",
+	"session.go":      "stores of sessions are shared by connections, and asked once in a handshake",
+	"ticket_keys.go":  "keys are shared by connections and may be exchanged while those run",
+	"replay_guard.go": "what was seen has to be known to all connections",
+
+	"internal/handshake/chain_cache.go": "clients of one config share the chains that they have verified",
 }
 
 // inputOutput is what the core has no business with: it does no I/O.

@@ -83,7 +83,6 @@ var serverSymbols = []string{
 	inHandshake + "(*Server).clientHello",
 	inHandshake + "(*Server).flight",
 	inHandshake + "(*Server).finished",
-	inHandshake + "NewCredential",
 }
 
 // What both need, and what neither does.

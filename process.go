@@ -302,7 +302,7 @@ func (c *Conn) fail(err error) {
 		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
 	}
 	c.err = &Error{alert: alert, cause: err}
-	c.core.Forget()
+	c.machine.Forget()
 }
 
 // end ends the connection without a word to the peer, who knows.
@@ -310,7 +310,7 @@ func (c *Conn) end(err *Error) {
 	c.err = err
 	c.unsent = false
 	c.core.Out.Drop()
-	c.core.Forget()
+	c.machine.Forget()
 }
 
 // CloseInput tells that the transport has ended and no more bytes will come.

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -54,7 +55,8 @@ type Client struct {
 	policy *ClientPolicy
 	state  state
 
-	sessionKey string // of policy.Sessions
+	sessionKey string                       // of policy.Sessions
+	resumption keyschedule.ResumptionSecret // for the tickets to come
 
 	*clientHandshake
 }
@@ -102,6 +104,12 @@ func (c *Client) Handle(raw []byte) error {
 
 // State implements Machine.
 func (c *Client) State() string { return clientTable[c.state].name }
+
+// Forget implements Machine.
+func (c *Client) Forget() {
+	c.resumption.Clear()
+	c.Core.Forget()
+}
 
 // PrepareAlert implements Machine: "If clients need to send such alerts, they
 // SHOULD first rekey to the handshake keys if possible" (Appendix A.1).

@@ -119,7 +119,7 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 	}
 	c.transcript.Add(m.raw)
 	if c.resumed {
-		c.origin = c.session.Origin
+		c.origin = c.session.Origin.UnixMilli()
 		return clientWaitFinished, nil
 	}
 	return clientWaitCertCR, nil
@@ -202,7 +202,7 @@ func (c *Client) finished(m message) (state, error) {
 	c.readSecret, c.writeSecret = serverApp, clientApp
 	if !c.resumed {
 		c.Facts.PeerCertificates = c.peer.certs
-		c.origin = c.policy.Now()
+		c.origin = c.policy.Now().UnixMilli()
 	} else {
 		c.session.Clear()
 	}

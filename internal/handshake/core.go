@@ -3,7 +3,6 @@ package handshake
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -24,17 +23,15 @@ type Core struct {
 	MayWrite bool // K_send is, or will be once the queue is sealed
 	Complete bool // both Finished messages are behind us
 
-	WriteClosed bool   // our close_notify is out: nothing may follow it
-	AppData     []byte // of the server application, to put into sessions
+	WriteClosed bool // our close_notify is out: nothing may follow it
 
 	policy *Policy
 	suite  *algo.Suite
 	traffic
 	zeroRTT
-	exporter   keyschedule.ExporterSecret
-	resumption keyschedule.ResumptionSecret // a client's, for tickets
-	fragment   int                          // the peer's limit on our records; 0: none
-	origin     time.Time                    // of the last handshake with certificates
+	exporter keyschedule.ExporterSecret
+	fragment int   // the peer's limit on our records; 0: none
+	origin   int64 // Unix time in ms of the last handshake with certificates
 
 	*exchange
 }
@@ -44,19 +41,17 @@ type Facts struct {
 	Version    uint16
 	Suite      uint16
 	Group      tls.CurveID
+	PeerScheme tls.SignatureScheme
+	Kind       Kind
+	EarlyData  EarlyData
+	Tickets    uint32 // that a client has received
 	ALPN       string
 	ServerName string
-	Kind       Kind
 
 	PeerCertificates []*x509.Certificate
 	VerifiedChains   [][]*x509.Certificate
-	PeerScheme       tls.SignatureScheme
 	OCSPResponse     []byte
 	SCTs             [][]byte
-
-	EarlyData      EarlyData
-	Tickets        int    // that a client has received
-	ResumptionData []byte // that came back to a server in a session
 }
 
 // Kind tells how a handshake went.
@@ -211,14 +206,12 @@ func (c *Core) drop() {
 	}
 }
 
-// Forget clears every secret of a connection that has failed: RFC 9846,
-// Section 6. The keys of Out stay, for the alert.
+// Forget is Machine.Forget for what both roles have.
 func (c *Core) Forget() {
 	c.drop()
 	c.readSecret.Clear()
 	c.writeSecret.Clear()
 	c.exporter.Clear()
-	c.resumption.Clear()
 }
 
 // ExportEarly computes keying material from the early_exporter_secret, which

@@ -237,7 +237,7 @@ func (c *Core) TakeEarlyData(n int) error {
 // SkipEarlyData reports whether a record that cannot be read, with a body of n
 // bytes, is rejected early data that is to be skipped.
 func (c *Core) SkipEarlyData(n int) bool {
-	if c.skip < n {
+	if c.skip < n || n <= record.TagLen {
 		return false
 	}
 	c.skip -= n

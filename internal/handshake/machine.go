@@ -23,6 +23,9 @@ type Machine interface {
 	Handle(raw []byte) error
 	// PrepareAlert installs the keys that an alert can best be read under.
 	PrepareAlert()
+	// Forget clears every secret: the connection has failed (RFC 9846, Section
+	// 6). The keys of Out stay, for the alert.
+	Forget()
 	// State is the name of the present state.
 	State() string
 }

@@ -69,7 +69,7 @@ func (s *Server) sendTickets() error {
 		session.Lifetime = s.policy.TicketLifetime
 		session.Policy = s.policy.Digest
 		session.MaxEarlyData = s.policy.MaxEarlyData
-		session.AppData = s.AppData
+		session.AppData = s.appData
 		var ageAdd [4]byte
 		if err := s.policy.random(ageAdd[:]); err != nil {
 			return err

@@ -190,7 +190,9 @@ func (s *Server) resume() {
 	s.Facts.PeerCertificates = s.session.certs
 	s.Facts.VerifiedChains = s.session.chains
 	s.Facts.PeerScheme = s.session.Scheme
-	s.Facts.ResumptionData = s.session.AppData
+	if len(s.session.AppData) > 0 {
+		s.resumed = &Session{AppData: s.session.AppData}
+	}
 }
 
 // newSession is the common part of a session that the connection can leave
@@ -202,7 +204,7 @@ func (c *Core) newSession(now time.Time) *Session {
 		Group:      c.Facts.Group,
 		Scheme:     c.Facts.PeerScheme,
 		Created:    now,
-		Origin:     c.origin,
+		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
 		ALPN:       c.Facts.ALPN,
 		PSK:        make([]byte, c.suite.Hash.Size()),

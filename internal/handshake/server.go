@@ -52,6 +52,8 @@ type Server struct {
 	policy *ServerPolicy
 	state  state
 
+	resumed *Session // whose application data is to be had; nil: none
+
 	*serverHandshake
 }
 
@@ -69,6 +71,7 @@ type serverHandshake struct {
 	sessionAge   time.Duration
 	binder       [32]byte // of its PSK, or the front of it
 	ticketCount  int
+	appData      []byte // to put into the sessions to come
 
 	certRequested bool
 	peer          chain
@@ -85,6 +88,16 @@ func (s *Server) Init(policy *ServerPolicy) {
 	s.TakesCCS = policy.CookieKey != nil
 }
 
+// SetResumptionData puts data into the sessions to come. It is false when they
+// have been sent.
+func (s *Server) SetResumptionData(data []byte) bool {
+	if s.serverHandshake == nil {
+		return false
+	}
+	s.appData = data
+	return true
+}
+
 // Handle implements Machine.
 func (s *Server) Handle(raw []byte) error {
 	next, err := serverTable.handle(s, s.state, classify(raw))
@@ -94,6 +107,14 @@ func (s *Server) Handle(raw []byte) error {
 
 // State implements Machine.
 func (s *Server) State() string { return serverTable[s.state].name }
+
+// ResumptionData is what came back in the session that was resumed.
+func (s *Server) ResumptionData() []byte {
+	if s.resumed == nil {
+		return nil
+	}
+	return s.resumed.AppData
+}
 
 // PrepareAlert implements Machine: a server's keys change with its flight.
 func (s *Server) PrepareAlert() {}

@@ -161,9 +161,9 @@ func (s *Server) finished(m message) (state, error) {
 	s.readSecret = s.clientApp
 	s.clientApp.Clear()
 	if s.session == nil {
-		s.origin = s.policy.Now()
+		s.origin = s.policy.Now().UnixMilli()
 	} else {
-		s.origin = s.session.Origin
+		s.origin = s.session.Origin.UnixMilli()
 		s.session.Clear()
 	}
 	s.MayRead, s.MayWrite, s.Complete = true, true, true

@@ -13,4 +13,4 @@ func unpad(inner []byte) (int, bool) {
 
 // padded is the size that n bytes of content are padded to: a multiple of the
 // padding block, without asking whether there is one.
-func (w *Writer) padded(n int) int { return (n + w.padMask) &^ w.padMask }
+func (w *Writer) padded(n int) int { return (n + int(w.padMask)) &^ int(w.padMask) }

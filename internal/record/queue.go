@@ -5,9 +5,9 @@ package record
 // records.
 type queue struct {
 	buf  []byte
-	off  int // of buf, already sealed
 	segs []segment
-	at   int // of segs, the first that is not used up
+	off  int32 // of buf, already sealed
+	at   int32 // of segs, the first that is not used up
 }
 
 type segment struct {
@@ -41,7 +41,7 @@ func (w *Writer) push(s segment) {
 func (w *Writer) Enqueue(t ContentType, buf []byte) {
 	n := len(buf) - len(w.buf)
 	w.buf = buf
-	if last := len(w.segs) - 1; last >= w.at && w.segs[last].t == t {
+	if last := len(w.segs) - 1; last >= int(w.at) && w.segs[last].t == t {
 		w.segs[last].n += n
 		return
 	}
@@ -57,20 +57,20 @@ func (w *Writer) EnqueueKeys(k *Keys) {
 }
 
 // Pending reports whether a record waits to be sealed.
-func (w *Writer) Pending() bool { return len(w.segs) > w.at }
+func (w *Writer) Pending() bool { return len(w.segs) > int(w.at) }
 
 // NextLen is the size on the wire of the record that SealNext would write.
 func (w *Writer) NextLen() int { return w.RecordLen(w.nextContent()) }
 
-func (w *Writer) nextContent() int { return min(w.segs[w.at].n, w.fragment) }
+func (w *Writer) nextContent() int { return min(w.segs[w.at].n, w.Fragment()) }
 
 // SealNext writes the first record of the queue to the front of dst, which has
 // room for NextLen bytes, and returns that length.
 func (w *Writer) SealNext(dst []byte) int {
 	seg := &w.segs[w.at]
 	k := w.nextContent()
-	n := w.Seal(dst, seg.t, w.buf[w.off:w.off+k])
-	w.off += k
+	n := w.Seal(dst, seg.t, w.buf[w.off:int(w.off)+k])
+	w.off += int32(k)
 	seg.n -= k
 	w.settle()
 	return n
@@ -79,14 +79,14 @@ func (w *Writer) SealNext(dst []byte) int {
 // settle drops segments that are used up and carries out the key changes that
 // have come to the front.
 func (w *Writer) settle() {
-	for w.at < len(w.segs) && w.segs[w.at].n == 0 {
+	for w.Pending() && w.segs[w.at].n == 0 {
 		if k := w.segs[w.at].keys; k != nil {
 			w.SetKeys(k)
 		}
 		w.segs[w.at] = segment{}
 		w.at++
 	}
-	if w.at == len(w.segs) {
+	if !w.Pending() {
 		w.buf, w.off = w.buf[:0], 0
 		w.segs, w.at = w.segs[:0], 0
 	}

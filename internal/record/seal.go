@@ -8,8 +8,8 @@ type Writer struct {
 	Version uint16
 
 	limit    uint64
-	fragment int // most content bytes in a record
-	padMask  int // padding block less one
+	fragment int32 // most content bytes in a record
+	padMask  int32 // padding block less one
 	queue
 }
 
@@ -17,11 +17,11 @@ type Writer struct {
 // MaxPlaintext, and the block that protected records are padded to, a power of
 // two that divides it (1 pads nothing).
 func (w *Writer) Init(fragment, padBlock int) {
-	w.Version, w.fragment, w.padMask = 0x0303, fragment, padBlock-1
+	w.Version, w.fragment, w.padMask = 0x0303, int32(fragment), int32(padBlock-1)
 }
 
 // Fragment is the most content bytes that a record may have.
-func (w *Writer) Fragment() int { return w.fragment }
+func (w *Writer) Fragment() int { return int(w.fragment) }
 
 // Left is how many more records may be sealed under the present keys.
 func (w *Writer) Left() uint64 {
@@ -83,11 +83,11 @@ func (w *Writer) SetKeys(k *Keys) {
 // limitFragment lowers the most content bytes of a record to n, or to what
 // keeps the padding within n.
 func (w *Writer) limitFragment(n int) {
-	if n >= w.fragment {
+	if n >= w.Fragment() {
 		return
 	}
-	if n <= w.padMask {
+	if n <= int(w.padMask) {
 		w.padMask = 0
 	}
-	w.fragment = n &^ w.padMask
+	w.fragment = int32(n) &^ w.padMask
 }
