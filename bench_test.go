@@ -271,6 +271,8 @@ func BenchmarkHandshake(b *testing.B) {
 			serverConfig := &baretls.ServerConfig{
 				Certificates: []tls.Certificate{tlstest.Leaf(h.cert)},
 				Groups:       []tls.CurveID{h.kx},
+
+				SessionTicketsDisabled: true, // or all but the first would be resumed
 			}
 			var client, server loopEnd // their buffers are a caller's, and reused
 			b.ReportAllocs()

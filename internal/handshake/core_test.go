@@ -213,7 +213,7 @@ func TestRandomnessThatEndsIsOurOwnFault(t *testing.T) {
 		p := newPair(t)
 		p.clientPolicy.Encode()
 		p.clientPolicy.Rand = bytes.NewReader(make([]byte, n))
-		err := p.client.Init(&p.clientPolicy, "example.com", "example.com")
+		err := p.client.Init(&p.clientPolicy, "example.com", "example.com", "")
 		expectAlert(t, err, fault.InternalError, "a client with %d random bytes", n)
 	}
 	for n := range 64 {

@@ -90,7 +90,7 @@ func TestKeyUpdatesWithoutDataAreBounded(t *testing.T) {
 	p := newPair(t)
 	p.complete()
 	for range 3 {
-		for n := range maxIdleUpdates {
+		for n := range maxIdleMessages {
 			must(p.c.core.UpdateKeys(false))
 			if p.pump(); p.s.err != nil {
 				t.Fatalf("KeyUpdate %d in a row is refused: %v", n+1, p.s.err)
@@ -98,7 +98,7 @@ func TestKeyUpdatesWithoutDataAreBounded(t *testing.T) {
 		}
 		p.works() // and data lets the peer begin anew
 	}
-	for range maxIdleUpdates + 1 {
+	for range maxIdleMessages + 1 {
 		must(p.c.core.UpdateKeys(false))
 		p.pump()
 	}

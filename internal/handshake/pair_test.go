@@ -67,7 +67,7 @@ func testPolicy() Policy {
 	return Policy{
 		Suites: suites(algo.DefaultSuites()...), Groups: groups(algo.DefaultGroups()...), Schemes: schemes(algo.DefaultSchemes()...),
 		Rand: rand.Reader, Now: time.Now,
-		Fragment: record.MaxPlaintext, PadBlock: 1, MaxMessage: 1 << 16,
+		Fragment: record.MaxPlaintext, PadBlock: 1, MaxMessage: 1 << 16, RecordSizeLimit: record.MaxPlaintext + 1,
 	}
 }
 
@@ -115,8 +115,9 @@ func (p *pair) start() {
 	p.serverPolicy.TestingRewrite = p.serverDoors.rewrite()
 	p.c = &side{name: "client", core: &p.client.Core, machine: &p.client}
 	p.s = &side{name: "server", core: &p.server.Core, machine: &p.server}
+	p.serverPolicy.Encode()
 	p.server.Init(&p.serverPolicy)
-	if err := p.client.Init(&p.clientPolicy, "example.com", "example.com"); err != nil {
+	if err := p.client.Init(&p.clientPolicy, "example.com", "example.com", ""); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -138,7 +138,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 			key := make([]byte, c.suite.KeyLen)
 			direction.secret.Key(c.kdf, key)
 			tr.check(direction.keys+"_key", key)
-			keys, err := c.keys(c.kdf, direction.secret)
+			keys, err := c.keys(c.suite, c.kdf, direction.secret)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -307,7 +307,7 @@ func TestCookiesThatAreRefused(t *testing.T) {
 
 func TestEveryBitOfACookieIsAuthentic(t *testing.T) {
 	var digest [32]byte
-	c := appendCookie(nil, cookieKey, algo.SuiteByID(tls.TLS_AES_128_GCM_SHA256), nil, make([]byte, 32), digest)
+	c := cookieOf(algo.SuiteByID(tls.TLS_AES_128_GCM_SHA256), nil, make([]byte, 32), digest)
 	if _, ok := openCookie(cookieKey, c); !ok {
 		t.Fatal("a cookie does not open")
 	}
@@ -335,22 +335,22 @@ func TestCookiesThatAreOursButDoNotFit(t *testing.T) {
 		make  func(h *wire.ClientHello) []byte
 	}{
 		{"of another suite", func(h *wire.ClientHello) []byte {
-			return appendCookie(nil, cookieKey, chacha, nil, make([]byte, 32), invariant(h))
+			return cookieOf(chacha, nil, make([]byte, 32), invariant(h))
 		}},
 		{"of a suite with a longer hash", func(h *wire.ClientHello) []byte {
-			return appendCookie(nil, cookieKey, aes256, nil, make([]byte, 48), invariant(h))
+			return cookieOf(aes256, nil, make([]byte, 48), invariant(h))
 		}},
 		{"with a hash that is too long", func(h *wire.ClientHello) []byte {
-			return appendCookie(nil, cookieKey, aes128, nil, make([]byte, 48), invariant(h))
+			return cookieOf(aes128, nil, make([]byte, 48), invariant(h))
 		}},
 		{"with a hash that is too short", func(h *wire.ClientHello) []byte {
-			return appendCookie(nil, cookieKey, aes128, nil, make([]byte, 31), invariant(h))
+			return cookieOf(aes128, nil, make([]byte, 31), invariant(h))
 		}},
 		{"of another hello", func(h *wire.ClientHello) []byte {
-			return appendCookie(nil, cookieKey, aes128, nil, make([]byte, 32), [32]byte{1})
+			return cookieOf(aes128, nil, make([]byte, 32), [32]byte{1})
 		}},
 		{"that asks for a share which is not there", func(h *wire.ClientHello) []byte {
-			return appendCookie(nil, cookieKey, aes128, p384, make([]byte, 32), invariant(h))
+			return cookieOf(aes128, p384, make([]byte, 32), invariant(h))
 		}},
 	} {
 		p := newCookiePair(t)
@@ -367,9 +367,18 @@ func TestCookiesThatAreOursButDoNotFit(t *testing.T) {
 	// one ends in Finished at the latest.
 	p = newCookiePair(t)
 	p.anew(editClientHello(func(h *wire.ClientHello) {
-		h.Cookie = appendCookie(nil, cookieKey, aes128, nil, make([]byte, 32), invariant(h))
+		h.Cookie = cookieOf(aes128, nil, make([]byte, 32), invariant(h))
 	}))
 	if p.c.err == nil || p.server.Complete {
 		t.Error("a cookie with a wrong hash of the first hello leads through a handshake")
 	}
+}
+
+// cookieOf is a cookie for a first hello without PSKs.
+func cookieOf(suite *algo.Suite, group *algo.Group, helloHash []byte, invariant [32]byte) []byte {
+	c := cookie{suite: suite.ID, invariant: invariant, helloHash: helloHash}
+	if group != nil {
+		c.group = group.ID
+	}
+	return appendCookie(nil, cookieKey, c)
 }
