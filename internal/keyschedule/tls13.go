@@ -151,6 +151,8 @@ var (
 	ErrExporterLabel = errors.New("exporter label is empty or longer than 249 bytes")
 	// ErrExporterLength is a request for more than 255 hashes of output.
 	ErrExporterLength = errors.New("exporter output is longer than 255 hashes")
+	// ErrExporterContext is a context of more than 65535 bytes in TLS 1.2.
+	ErrExporterContext = errors.New("exporter context is longer than 65535 bytes")
 )
 
 // Bytes returns the secret for the key log. It is the memory of s, not a copy.

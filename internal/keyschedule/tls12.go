@@ -1,0 +1,103 @@
+package keyschedule
+
+// TLS 1.2: RFC 5246, Sections 5, 6.3, 7.4.9 and 8.1, with RFC 7627 and RFC 5705.
+
+// MainSecret12 is the master_secret of TLS 1.2, which RFC 9846 calls main.
+type MainSecret12 struct{ secret }
+
+// mainSecret12Len is the same for all hashes.
+const mainSecret12Len = 48
+
+// MainSecret12 derives the secret from the pre-master secret: over the hash of
+// the transcript up to the ClientKeyExchange (RFC 7627), or over both randoms
+// if transcript is nil, as it was before.
+func (k *KDF) MainSecret12(shared, transcript, clientRandom, serverRandom []byte) (s MainSecret12) {
+	s.n = mainSecret12Len
+	if transcript != nil {
+		k.prf(s.bytes(), shared, "extended master secret", transcript, nil)
+	} else {
+		k.prf(s.bytes(), shared, "master secret", clientRandom, serverRandom)
+	}
+	return s
+}
+
+// MainSecret12From is the secret of a session.
+func MainSecret12From(b []byte) (s MainSecret12) {
+	s.n = uint8(copy(s.b[:mainSecret12Len], b))
+	return s
+}
+
+// Bytes returns the secret for the key log and for sessions. It is the memory
+// of s, not a copy.
+func (s *MainSecret12) Bytes() []byte { return s.bytes() }
+
+// KeyBlock fills out with the key_block (Section 6.3).
+func (s *MainSecret12) KeyBlock(k *KDF, out, serverRandom, clientRandom []byte) {
+	k.prf(out, s.bytes(), "key expansion", serverRandom, clientRandom)
+}
+
+// FinishedLen12 is the length of verify_data.
+const FinishedLen12 = 12
+
+// Finished appends the verify_data over the hash of the transcript to out
+// (Section 7.4.9).
+func (s *MainSecret12) Finished(k *KDF, out []byte, client bool, transcript []byte) []byte {
+	label := "server finished"
+	if client {
+		label = "client finished"
+	}
+	var data [FinishedLen12]byte
+	k.prf(data[:], s.bytes(), label, transcript, nil)
+	return append(out, data[:]...)
+}
+
+// Export fills out with keying material (RFC 5705, Section 4). Unlike in TLS
+// 1.3, no context is not the same as an empty one.
+func (s *MainSecret12) Export(k *KDF, label string, context, out, clientRandom, serverRandom []byte) error {
+	if len(label) == 0 || len(label) > maxLabel12 {
+		return ErrExporterLabel
+	}
+	if len(out) > 255*k.size {
+		return ErrExporterLength
+	}
+	seed := append(append([]byte(nil), clientRandom...), serverRandom...)
+	if context != nil {
+		if len(context) > 1<<16-1 {
+			return ErrExporterContext
+		}
+		seed = append(seed, byte(len(context)>>8), byte(len(context)))
+		seed = append(seed, context...)
+	}
+	k.prf(out, s.bytes(), label, seed, nil)
+	return nil
+}
+
+// maxLabel12 is the bound that TLS 1.3 has, so that labels work in both.
+const maxLabel12 = 255 - len(labelPrefix)
+
+// prf is the PRF with P_hash (Section 5): HMAC over A(i), the label and the
+// two halves of the seed, as often as it takes to fill out.
+func (k *KDF) prf(out, key []byte, label string, seed1, seed2 []byte) {
+	var a secret // A(i)
+	a.n = uint8(k.size)
+	k.begin(key)
+	k.writeSeed(label, seed1, seed2)
+	copy(a.bytes(), k.end())
+	for len(out) > 0 {
+		k.begin(key)
+		k.write(a.bytes())
+		k.writeSeed(label, seed1, seed2)
+		out = out[copy(out, k.end()):]
+		k.begin(key)
+		k.write(a.bytes())
+		copy(a.bytes(), k.end())
+	}
+	a.Clear()
+}
+
+func (k *KDF) writeSeed(label string, seed1, seed2 []byte) {
+	n := copy(k.chunk[:], label)
+	k.hash.Write(k.chunk[:n])
+	k.write(seed1)
+	k.write(seed2)
+}
