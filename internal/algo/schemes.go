@@ -89,9 +89,18 @@ func DefaultSchemes() []tls.SignatureScheme {
 // SchemesFor returns the schemes that a TLS 1.3 handshake can be signed with
 // by the key, in order of preference.
 func SchemesFor(pub PublicKey) []*Scheme {
+	return schemesFor(func(s *Scheme) bool { return s.InHandshake13() && s.Fits(pub) })
+}
+
+// SchemesFor12 returns those that a TLS 1.2 handshake can be signed with.
+func SchemesFor12(pub PublicKey) []*Scheme {
+	return schemesFor(func(s *Scheme) bool { return s.Fits12(pub) })
+}
+
+func schemesFor(fits func(*Scheme) bool) []*Scheme {
 	var fitting []*Scheme
 	for i := range schemes {
-		if s := &schemes[i]; s.InHandshake13() && s.Fits(pub) {
+		if s := &schemes[i]; fits(s) {
 			fitting = append(fitting, s)
 		}
 	}
@@ -122,11 +131,29 @@ func (s *Scheme) Fits(pub PublicKey) bool {
 	return false
 }
 
+// Fits12 is Fits for TLS 1.2, whose ECDSA schemes do not name the curve (RFC
+// 9846, Section 4.3.3), and which signs with PKCS #1 v1.5 too.
+func (s *Scheme) Fits12(pub PublicKey) bool {
+	if key, ok := pub.Key.(*ecdsa.PublicKey); ok {
+		known := key.Curve == elliptic.P256() || key.Curve == elliptic.P384() || key.Curve == elliptic.P521()
+		return s.kind == ecdsaKind && known
+	}
+	return s.Fits(pub)
+}
+
+// Auth is the kind of suites of TLS 1.2 that the scheme goes with.
+func (s *Scheme) Auth() Authentication {
+	if s.kind == ecdsaKind || s.kind == ed25519Kind {
+		return AuthenticatedByECDSA
+	}
+	return AuthenticatedByRSA
+}
+
 // Sign signs the message with the key, which is asked once. A failure is this
 // side's own.
 func (s *Scheme) Sign(key crypto.Signer, rand io.Reader, message []byte) ([]byte, error) {
 	// A signer does not say whether its key is restricted to PSS.
-	if !s.Fits(PublicKey{Key: key.Public(), PSS: s.kind == pssPSSKind}) {
+	if !s.Fits12(PublicKey{Key: key.Public(), PSS: s.kind == pssPSSKind}) {
 		return nil, fault.Internal.With("%s does not fit the key to sign with", s.Name)
 	}
 	signature, err := crypto.SignMessage(key, rand, message, s.opts)
@@ -136,11 +163,20 @@ func (s *Scheme) Sign(key crypto.Signer, rand io.Reader, message []byte) ([]byte
 	return signature, nil
 }
 
-// Verify checks the peer's signature of the message. A scheme that does not
-// fit the key is fault.IllegalParameter, and a signature that does not verify
-// fault.BadSignature.
+// Verify checks the peer's signature of the message in TLS 1.3. A scheme that
+// does not fit the key is fault.IllegalParameter, and a signature that does not
+// verify fault.BadSignature.
 func (s *Scheme) Verify(pub PublicKey, message, signature []byte) error {
-	if !s.Fits(pub) {
+	return s.verify(s.Fits(pub), pub, message, signature)
+}
+
+// Verify12 is Verify for TLS 1.2.
+func (s *Scheme) Verify12(pub PublicKey, message, signature []byte) error {
+	return s.verify(s.Fits12(pub), pub, message, signature)
+}
+
+func (s *Scheme) verify(fits bool, pub PublicKey, message, signature []byte) error {
+	if !fits {
 		return fault.IllegalParameter.With("%s does not fit the certificate's key", s.Name)
 	}
 	digest := message

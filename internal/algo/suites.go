@@ -17,7 +17,8 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// A Suite is a TLS 1.3 cipher suite: an AEAD and the hash of the key schedule.
+// A Suite is a cipher suite: an AEAD and the hash of the key schedule, and in
+// TLS 1.2 the kind of key that signs as well.
 type Suite struct {
 	ID      uint16
 	Name    string
@@ -26,13 +27,42 @@ type Suite struct {
 	KeyLen  int
 	NewAEAD func(key []byte) (cipher.AEAD, error)
 	Limit   uint64 // records that may be sealed under one key
+
+	Version  uint16         // of TLS
+	Auth     Authentication // of the server, in TLS 1.2
+	Explicit bool           // half of the nonce is sent with each record: GCM in TLS 1.2
 }
 
-// suites are in the default order of preference (RFC 9846, Appendix B.4).
+// Authentication is the kind of key that a suite of TLS 1.2 wants.
+type Authentication uint8
+
+const (
+	AnyAuthentication    Authentication = iota // TLS 1.3: negotiated apart
+	AuthenticatedByECDSA                       // or by EdDSA: RFC 8422, Section 2
+	AuthenticatedByRSA
+)
+
+// FixedIVLen is how much of the nonce comes from the key schedule.
+func (s *Suite) FixedIVLen() int {
+	if s.Explicit {
+		return 4
+	}
+	return 12
+}
+
+// suites are in the default order of preference: RFC 9846, Appendix B.4, and
+// below it TLS 1.2's with ECDHE and an AEAD, RFC 5289 and RFC 7905.
 var suites = [...]Suite{
-	{tls.TLS_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM},
-	{tls.TLS_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM},
-	{tls.TLS_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20},
+	{tls.TLS_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false},
+	{tls.TLS_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false},
+	{tls.TLS_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS13, AnyAuthentication, false},
+
+	{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByECDSA, true},
+	{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByRSA, true},
+	{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByECDSA, true},
+	{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByRSA, true},
+	{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS12, AuthenticatedByECDSA, false},
+	{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS12, AuthenticatedByRSA, false},
 }
 
 const (
