@@ -27,7 +27,9 @@ const (
 	ProtocolVersionAlert        Alert = 70
 	InsufficientSecurityAlert   Alert = 71
 	InternalError               Alert = 80
+	InappropriateFallbackAlert  Alert = 86
 	UserCanceledAlert           Alert = 90
+	NoRenegotiationAlert        Alert = 100
 	MissingExtensionAlert       Alert = 109
 	UnsupportedExtensionAlert   Alert = 110
 	UnrecognizedNameAlert       Alert = 112
@@ -36,9 +38,11 @@ const (
 )
 
 // Level returns the AlertLevel that alert is sent with: warning for the two
-// closure alerts, fatal for all others (RFC 9846, Sections 6.1 and 6.2).
+// closure alerts (RFC 9846, Section 6.1) and for TLS 1.2's no_renegotiation,
+// fatal for all others.
 func (a Alert) Level() byte {
-	if a == CloseNotifyAlert || a == UserCanceledAlert {
+	switch a {
+	case CloseNotifyAlert, UserCanceledAlert, NoRenegotiationAlert:
 		return 1
 	}
 	return 2

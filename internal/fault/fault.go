@@ -108,6 +108,8 @@ const (
 	NoCommonScheme
 	NoCommonProtocol
 	NoCertificate
+	InappropriateFallback
+	NoExtendedMainSecret
 	UnneededRetry
 	HelloChanged
 	BadKeyShare
@@ -128,6 +130,7 @@ const (
 	// Early data and after the handshake.
 	TooMuchEarlyData
 	TooManyKeyUpdates
+	Renegotiation
 	KeyLimitReached
 
 	count
@@ -164,16 +167,18 @@ var reasons = [count]struct {
 	MissingExtension:     {MissingExtensionAlert, "missing extension"},
 	IllegalParameter:     {IllegalParameterAlert, "illegal parameter"},
 
-	UnsupportedVersion: {ProtocolVersionAlert, "no protocol version in common"},
-	Downgrade:          {IllegalParameterAlert, "the server signals a downgrade of the protocol version"},
-	NoCommonSuite:      {HandshakeFailureAlert, "no cipher suite in common"},
-	NoCommonGroup:      {HandshakeFailureAlert, "no key exchange group in common"},
-	NoCommonScheme:     {HandshakeFailureAlert, "no signature scheme in common"},
-	NoCommonProtocol:   {NoApplicationProtocolAlert, "no application protocol in common"},
-	NoCertificate:      {HandshakeFailureAlert, "no certificate for this client"},
-	UnneededRetry:      {IllegalParameterAlert, "HelloRetryRequest that changes nothing"},
-	HelloChanged:       {IllegalParameterAlert, "second ClientHello does not match the first"},
-	BadKeyShare:        {IllegalParameterAlert, "invalid key share"},
+	UnsupportedVersion:    {ProtocolVersionAlert, "no protocol version in common"},
+	Downgrade:             {IllegalParameterAlert, "the server signals a downgrade of the protocol version"},
+	NoCommonSuite:         {HandshakeFailureAlert, "no cipher suite in common"},
+	NoCommonGroup:         {HandshakeFailureAlert, "no key exchange group in common"},
+	NoCommonScheme:        {HandshakeFailureAlert, "no signature scheme in common"},
+	NoCommonProtocol:      {NoApplicationProtocolAlert, "no application protocol in common"},
+	NoCertificate:         {HandshakeFailureAlert, "no certificate for this client"},
+	InappropriateFallback: {InappropriateFallbackAlert, "the client has fallen back from a version that this server has"},
+	NoExtendedMainSecret:  {HandshakeFailureAlert, "the peer does not know extended_main_secret"},
+	UnneededRetry:         {IllegalParameterAlert, "HelloRetryRequest that changes nothing"},
+	HelloChanged:          {IllegalParameterAlert, "second ClientHello does not match the first"},
+	BadKeyShare:           {IllegalParameterAlert, "invalid key share"},
 
 	BadCertificate:         {BadCertificateAlert, "bad certificate"},
 	UnsupportedCertificate: {UnsupportedCertificateAlert, "unsupported certificate"},
@@ -189,5 +194,6 @@ var reasons = [count]struct {
 
 	TooMuchEarlyData:  {UnexpectedMessageAlert, "more early data than was allowed"},
 	TooManyKeyUpdates: {UnexpectedMessageAlert, "too many key updates or tickets without data between them"},
+	Renegotiation:     {UnexpectedMessageAlert, "renegotiation was refused and is asked for again"},
 	KeyLimitReached:   {None, "the limit on records under one key is reached"},
 }

@@ -79,7 +79,7 @@ func (e *CertificateEntry) read(s *cryptobyte.String, offered ExtensionSet) erro
 			ok = c.body.ReadUint8(&statusType) && statusType == statusOCSP &&
 				readVector24(&c.body, &e.OCSPResponse)
 		case ExtSCT: // a SignedCertificateTimestampList of RFC 6962, Section 3.3
-			ok = readVector16(&c.body, &e.SCTs) && isVectorOf16(e.SCTs)
+			ok = readSCTs(&c.body, &e.SCTs)
 		default:
 			ok = c.skip()
 		}
@@ -88,6 +88,19 @@ func (e *CertificateEntry) read(s *cryptobyte.String, offered ExtensionSet) erro
 		}
 	}
 	return c.err
+}
+
+// readSCTs reads a SignedCertificateTimestampList.
+func readSCTs(s *cryptobyte.String, out *[]byte) bool {
+	return readVector16(s, out) && isVectorOf16(*out)
+}
+
+// JoinSCTs is the vector that SplitSCTs splits.
+func JoinSCTs(scts [][]byte) (list []byte) {
+	for _, sct := range scts {
+		list = append16(list, sct)
+	}
+	return list
 }
 
 // SplitSCTs splits the SCTs of an entry.

@@ -38,6 +38,10 @@ type ClientHello struct {
 	TicketRequest           [2]uint8 // new_session_count, resumption_count: RFC 9149
 	PreSharedKey            OfferedPSKs
 
+	// Of TLS 1.2: RFC 5077 and RFC 5746. extended_main_secret has no field.
+	SessionTicket     []byte
+	RenegotiationInfo []byte
+
 	// BindersLen is how many bytes the binders take at the end of the message,
 	// with the length of their vector: what Section 4.3.11.2 truncates.
 	BindersLen int
@@ -79,8 +83,15 @@ func (m *ClientHello) Parse(body []byte) error {
 			ok = readUint16s(&c.body, &m.SignatureAlgorithmsCert)
 		case ExtALPN:
 			ok = readProtocols(&c.body, &m.ALPN)
-		case ExtSCT, ExtEarlyData:
+		case ExtSCT, ExtEarlyData, ExtExtendedMainSecret:
 			ok = true // empty
+		case ExtECPointFormats:
+			ok = readPointFormats(&c.body)
+		case ExtSessionTicket:
+			m.SessionTicket, c.body = c.body, nil
+			ok = true
+		case ExtRenegotiationInfo:
+			ok = c.body.ReadUint8LengthPrefixed((*cryptobyte.String)(&m.RenegotiationInfo))
 		case ExtRecordSizeLimit:
 			ok = c.body.ReadUint16(&m.RecordSizeLimit)
 		case ExtSupportedVersions:
@@ -185,6 +196,20 @@ func (m *ClientHello) appendExtensions(b []byte) []byte {
 	}
 	if m.Has.Has(ExtEarlyData) {
 		b = appendExtension(b, ExtEarlyData)
+	}
+	if m.Has.Has(ExtExtendedMainSecret) {
+		b = appendExtension(b, ExtExtendedMainSecret)
+	}
+	if m.Has.Has(ExtRenegotiationInfo) {
+		var at int
+		b, at = openExtension(b, ExtRenegotiationInfo)
+		b = close16(append8(b, m.RenegotiationInfo), at)
+	}
+	if m.Has.Has(ExtECPointFormats) {
+		b = appendExtension(b, ExtECPointFormats, 1, uncompressed)
+	}
+	if m.Has.Has(ExtSessionTicket) {
+		b = appendExtension(b, ExtSessionTicket, m.SessionTicket...)
 	}
 	if m.Has.Has(ExtSupportedGroups) {
 		b = appendExtension16(b, ExtSupportedGroups, m.SupportedGroups)

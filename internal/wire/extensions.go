@@ -15,16 +15,17 @@ import (
 type where uint16
 
 const (
-	ch  where = 1 << iota // ClientHello
-	sh                    // ServerHello
-	hrr                   // HelloRetryRequest
-	ee                    // EncryptedExtensions
-	cr                    // CertificateRequest
-	ct                    // Certificate
-	nst                   // NewSessionTicket
+	ch   where = 1 << iota // ClientHello
+	sh                     // ServerHello
+	hrr                    // HelloRetryRequest
+	ee                     // EncryptedExtensions
+	cr                     // CertificateRequest
+	ct                     // Certificate
+	nst                    // NewSessionTicket
+	sh12                   // ServerHello of TLS 1.2
 
 	// responses carry only what the other side asked for.
-	responses = sh | hrr | ee | ct
+	responses = sh | hrr | ee | ct | sh12
 )
 
 // extensions says which message may carry which extension: the table of
@@ -34,23 +35,23 @@ var extensions = [extensionCount]struct {
 	name string
 	in   where
 }{
-	ExtServerName:              {0, "server_name", ch | ee | cr},
-	ExtStatusRequest:           {5, "status_request", ch | cr | ct},
+	ExtServerName:              {0, "server_name", ch | ee | cr | sh12},
+	ExtStatusRequest:           {5, "status_request", ch | cr | ct | sh12},
 	ExtSupportedGroups:         {10, "supported_groups", ch | ee},
-	ExtECPointFormats:          {11, "ec_point_formats", ch}, // for TLS 1.2
+	ExtECPointFormats:          {11, "ec_point_formats", ch | sh12},
 	ExtSignatureAlgorithms:     {13, "signature_algorithms", ch | cr},
 	ExtUseSRTP:                 {14, "use_srtp", ch | ee},
 	ExtHeartbeat:               {15, "heartbeat", ch | ee},
-	ExtALPN:                    {16, "application_layer_protocol_negotiation", ch | ee},
-	ExtSCT:                     {18, "signed_certificate_timestamp", ch | cr | ct}, // RFC 6962; registered, not recommended
+	ExtALPN:                    {16, "application_layer_protocol_negotiation", ch | ee | sh12},
+	ExtSCT:                     {18, "signed_certificate_timestamp", ch | cr | ct | sh12}, // RFC 6962; registered, not recommended
 	ExtClientCertificateType:   {19, "client_certificate_type", ch | ee},
 	ExtServerCertificateType:   {20, "server_certificate_type", ch | ee},
 	ExtPadding:                 {21, "padding", ch},
-	ExtExtendedMainSecret:      {23, "extended_main_secret", ch}, // for TLS 1.2
+	ExtExtendedMainSecret:      {23, "extended_main_secret", ch | sh12},
 	ExtCompressCertificate:     {27, "compress_certificate", ch | cr},
-	ExtRecordSizeLimit:         {28, "record_size_limit", ch | ee},
+	ExtRecordSizeLimit:         {28, "record_size_limit", ch | ee | sh12},
 	ExtDelegatedCredential:     {34, "delegated_credential", ch | cr | ct},
-	ExtSessionTicket:           {35, "session_ticket", ch}, // for TLS 1.2
+	ExtSessionTicket:           {35, "session_ticket", ch | sh12},
 	ExtSupportedEKTCiphers:     {39, "supported_ekt_ciphers", ch | ee},
 	ExtPreSharedKey:            {41, "pre_shared_key", ch | sh},
 	ExtEarlyData:               {42, "early_data", ch | ee | nst},
@@ -69,7 +70,7 @@ var extensions = [extensionCount]struct {
 	ExtTicketRequest:           {58, "ticket_request", ch | ee},
 	ExtECHOuterExtensions:      {0xfd00, "ech_outer_extensions", ch},
 	ExtEncryptedClientHello:    {0xfe0d, "encrypted_client_hello", ch | hrr | ee},
-	ExtRenegotiationInfo:       {0xff01, "renegotiation_info", ch}, // for TLS 1.2
+	ExtRenegotiationInfo:       {0xff01, "renegotiation_info", ch | sh12},
 }
 
 // Extension is a row of the table.
@@ -183,7 +184,7 @@ type cursor struct {
 	err  error             // why next stopped for good
 
 	rest    cryptobyte.String
-	in      where // 0: placement does not matter
+	in      where
 	offered ExtensionSet
 	unknown codes
 }
@@ -214,7 +215,7 @@ func (c *cursor) next() bool {
 		}
 		c.seen = c.seen.With(ext)
 		// Placement before asked-for: the first is wrong whatever was offered.
-		if c.in != 0 && extensions[ext].in&c.in == 0 {
+		if extensions[ext].in&c.in == 0 {
 			c.err = fault.MisplacedExtension.With("%s in %s", ext, c.in)
 			return false
 		}
@@ -314,8 +315,8 @@ func RawExtensions(block []byte) iter.Seq2[uint16, []byte] {
 // String names the message for the details of errors.
 func (w where) String() string {
 	switch w {
-	case 0:
-		return "a hello of TLS 1.2 or older"
+	case sh12:
+		return "ServerHello of TLS 1.2"
 	case ch:
 		return "ClientHello"
 	case sh:

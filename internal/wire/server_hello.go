@@ -12,8 +12,8 @@ import (
 // ServerHello is RFC 9846, Section 4.2.3, and HelloRetryRequest, Section 4.2.4,
 // which is a ServerHello by its looks and is told by its Random.
 //
-// Without supported_versions it is the hello of an older version, of which only
-// the fixed fields and Has are read: the caller refuses it.
+// Without supported_versions it is the hello of TLS 1.2 (RFC 5246, Section
+// 7.4.1.3), or of an older version that the caller refuses.
 type ServerHello struct {
 	LegacyVersion     uint16
 	Random            []byte // 32 bytes
@@ -21,12 +21,19 @@ type ServerHello struct {
 	CipherSuite       uint16
 	CompressionMethod uint8
 
+	TLS13            bool // there is a supported_versions
 	Has              ExtensionSet
 	SupportedVersion uint16
 	KeyShareGroup    uint16
 	KeyShare         []byte // the key_exchange; none in a retry
 	SelectedIdentity uint16 // pre_shared_key
 	Cookie           []byte // in a retry only
+
+	// Of TLS 1.2, where these do not have messages of their own.
+	ALPN              []byte // the one protocol selected
+	SCTs              []byte // for SplitSCTs
+	RenegotiationInfo []byte // renegotiated_connection
+	RecordSizeLimit   uint16
 }
 
 // RetryRandom is the SHA-256 of "HelloRetryRequest": Section 4.2.3.
@@ -66,15 +73,15 @@ func (m *ServerHello) Parse(body []byte, offered ExtensionSet) error {
 
 	// "clients MUST check for this extension prior to processing the rest of
 	// the ServerHello": Section 4.3.1.
-	if !carries(block, ExtSupportedVersions) {
-		in = 0
+	if m.TLS13 = carries(block, ExtSupportedVersions); !m.TLS13 {
+		in = sh12
 	}
 	c := walk(block, in, offered)
 	for c.next() {
 		var ok bool
 		switch {
-		case in == 0:
-			ok = c.skip()
+		case in == sh12:
+			ok = m.read12(&c)
 		case c.ext == ExtSupportedVersions:
 			ok = c.body.ReadUint16(&m.SupportedVersion)
 		case c.ext == ExtKeyShare && in == hrr:
@@ -94,6 +101,25 @@ func (m *ServerHello) Parse(body []byte, offered ExtensionSet) error {
 	}
 	m.Has = c.seen
 	return c.err
+}
+
+// read12 reads an extension of TLS 1.2.
+func (m *ServerHello) read12(c *cursor) bool {
+	switch c.ext {
+	case ExtServerName, ExtStatusRequest, ExtExtendedMainSecret, ExtSessionTicket:
+		return true // empty
+	case ExtALPN:
+		return readProtocol(&c.body, &m.ALPN)
+	case ExtSCT:
+		return readSCTs(&c.body, &m.SCTs)
+	case ExtRenegotiationInfo:
+		return c.body.ReadUint8LengthPrefixed((*cryptobyte.String)(&m.RenegotiationInfo))
+	case ExtRecordSizeLimit:
+		return c.body.ReadUint16(&m.RecordSizeLimit)
+	case ExtECPointFormats:
+		return readPointFormats(&c.body)
+	}
+	return c.skip()
 }
 
 // Append appends the message, as a HelloRetryRequest if Random says so. An
@@ -127,6 +153,7 @@ func (m *ServerHello) Append(b []byte) []byte {
 	if m.Has.Has(ExtCookie) && retry {
 		b = appendExtension16(b, ExtCookie, m.Cookie)
 	}
+	b = m.append12(b)
 	if len(b) == block+2 {
 		return End(b[:block], start)
 	}
@@ -134,4 +161,43 @@ func (m *ServerHello) Append(b []byte) []byte {
 		return nil
 	}
 	return End(b, start)
+}
+
+// append12 appends the extensions that only TLS 1.2 has here.
+func (m *ServerHello) append12(b []byte) []byte {
+	if m.Has.Has(ExtRenegotiationInfo) {
+		var at int
+		b, at = openExtension(b, ExtRenegotiationInfo)
+		b = close16(append8(b, m.RenegotiationInfo), at)
+	}
+	for _, e := range [...]Extension{ExtServerName, ExtStatusRequest, ExtExtendedMainSecret, ExtSessionTicket} {
+		if m.Has.Has(e) {
+			b = appendExtension(b, e)
+		}
+	}
+	if m.Has.Has(ExtECPointFormats) {
+		b = appendExtension(b, ExtECPointFormats, 1, uncompressed)
+	}
+	if m.Has.Has(ExtALPN) {
+		var list, at int
+		b, at = openExtension(b, ExtALPN)
+		b, list = open16(b)
+		b = close16(close16(append8(b, m.ALPN), list), at)
+	}
+	if m.Has.Has(ExtSCT) {
+		b = appendExtension16(b, ExtSCT, m.SCTs)
+	}
+	if m.Has.Has(ExtRecordSizeLimit) {
+		b = appendExtension(b, ExtRecordSizeLimit, byte(m.RecordSizeLimit>>8), byte(m.RecordSizeLimit))
+	}
+	return b
+}
+
+// uncompressed is the one ECPointFormat in use: RFC 8422, Section 5.1.2.
+const uncompressed = 0
+
+// readPointFormats reads an ECPointFormatList, which has to hold uncompressed.
+func readPointFormats(s *cryptobyte.String) bool {
+	var list []byte
+	return readVector8(s, &list) && bytes.IndexByte(list, uncompressed) >= 0
 }
