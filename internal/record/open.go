@@ -38,6 +38,9 @@ func (r *Reader) Open(rec []byte) (ContentType, []byte, error) {
 	if r.aead == nil {
 		return ContentType(rec[0]), rec[HeaderLen:], nil
 	}
+	if r.tls12 {
+		return r.open12(rec)
+	}
 	body := rec[HeaderLen:]
 	inner, err := r.aead.Open(body[:0], r.half.next(), body, rec[:HeaderLen])
 	if err != nil {
@@ -58,8 +61,11 @@ func (r *Reader) Open(rec []byte) (ContentType, []byte, error) {
 // PayloadLen is the most that the content of a record with a body of n bytes
 // can be: exactly its size unless the peer padded it.
 func (r *Reader) PayloadLen(n int) int {
-	if r.aead == nil {
+	switch {
+	case r.aead == nil:
 		return n
+	case r.tls12:
+		return max(n-int(r.explicit)-TagLen, 0)
 	}
 	return max(n-TagLen-1, 0)
 }

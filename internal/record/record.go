@@ -86,6 +86,10 @@ type Keys struct {
 	IV    [12]byte
 	Limit uint64 // records that may be sealed under them; Section 5.5
 
+	// TLS12 selects the protection of TLS 1.2, and Explicit that half of the
+	// nonce is sent with each record.
+	TLS12, Explicit bool
+
 	// Fragment is the most content bytes of a record that is sealed under
 	// them; 0: as before.
 	Fragment int
@@ -98,12 +102,26 @@ type half struct {
 	seq    uint64
 	ivTail uint64
 	nonce  [12]byte
+
+	tls12    bool
+	explicit uint8     // bytes of the nonce in each record
+	ad       *[13]byte // room for the additional data of TLS 1.2
 }
 
 func (h *half) set(k *Keys) {
 	h.aead, h.seq, h.nonce = k.AEAD, 0, k.IV
 	h.ivTail = be64(k.IV[4:])
+	h.tls12, h.explicit, h.ad = k.TLS12, 0, nil
+	if k.TLS12 {
+		h.ad = new([13]byte)
+	}
+	if k.Explicit {
+		h.explicit = explicitNonceLen
+	}
 }
+
+// TLS12 reports whether records are protected as in TLS 1.2.
+func (h *half) TLS12() bool { return h.tls12 }
 
 // next makes the nonce of the next record: the sequence number, padded on the
 // left and XORed with the IV.

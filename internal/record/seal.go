@@ -36,8 +36,11 @@ func (w *Writer) Limit() uint64 { return w.limit }
 
 // RecordLen is the size on the wire of a record with n bytes of content.
 func (w *Writer) RecordLen(n int) int {
-	if w.aead == nil {
+	switch {
+	case w.aead == nil:
 		return HeaderLen + n
+	case w.tls12:
+		return HeaderLen + int(w.explicit) + n + TagLen
 	}
 	return HeaderLen + w.padded(n) + 1 + TagLen
 }
@@ -49,6 +52,9 @@ func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	if w.aead == nil {
 		putHeader(dst, t, w.Version, len(content))
 		return HeaderLen + copy(dst[HeaderLen:], content)
+	}
+	if w.tls12 {
+		return w.seal12(dst, t, content)
 	}
 	n, padded := len(content), w.padded(len(content))
 	size := HeaderLen + padded + 1 + TagLen
