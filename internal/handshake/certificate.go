@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -25,9 +26,9 @@ type chain struct {
 	chains [][]*x509.Certificate // what certs were verified to before
 }
 
-// parse keeps the certificates of m, which may be none.
-func (ch *chain) parse(m *wire.Certificate) error {
-	for entry := range m.Entries() {
+// parse keeps the certificates of a message, which may be none.
+func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
+	for entry := range entries {
 		// x509 refers to the bytes it parses, and these are the caller's.
 		cert, err := x509.ParseCertificate(bytes.Clone(entry.Data))
 		if err != nil {
@@ -90,17 +91,17 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error 
 }
 
 // parseServer keeps the server's certificates, parsed, or found in the cache.
-func (c *Client) parseServer(m *wire.Certificate) error {
+func (c *Client) parseServer(entries iter.Seq[wire.CertificateEntry]) error {
 	if !c.caches() {
-		return c.peer.parse(m)
+		return c.peer.parse(entries)
 	}
-	c.peerKey = newChainKey(c.Facts.ServerName, m.Entries())
+	c.peerKey = newChainKey(c.Facts.ServerName, entries)
 	v := c.policy.verified.get(c.peerKey)
 	if v == nil {
-		return c.peer.parse(m)
+		return c.peer.parse(entries)
 	}
 	c.peer.certs, c.peer.key, c.peer.chains = v.certs, v.key, v.chains
-	for entry := range m.Entries() {
+	for entry := range entries {
 		c.peer.staple(entry)
 		break
 	}

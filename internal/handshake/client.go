@@ -16,12 +16,23 @@ const (
 	clientWaitCV
 	clientWaitFinished
 	clientConnected
+
+	// TLS 1.2: RFC 5246, Section 7.3.
+	clientWait12Cert
+	clientWait12StatusSKE
+	clientWait12SKE
+	clientWait12CRDone
+	clientWait12Done
+	clientWait12NST
+	clientWait12CCS
+	clientWait12Finished
+	clientConnected12
 )
 
 // clientTable is the whole client on one page.
 var clientTable = table[Client]{
 	clientWaitSH: {"WAIT_SH", []arm[Client]{
-		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE}},
+		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE, clientWait12Cert, clientWait12NST, clientWait12CCS}},
 		{helloRetryRequest, (*Client).helloRetryRequest, []state{clientWaitSHRetried}},
 	}},
 	clientWaitSHRetried: {"WAIT_SH after HelloRetryRequest", []arm[Client]{
@@ -46,6 +57,36 @@ var clientTable = table[Client]{
 	clientConnected: {"CONNECTED", []arm[Client]{
 		{kind(wire.TypeNewSessionTicket), (*Client).newSessionTicket, []state{clientConnected}},
 		{kind(wire.TypeKeyUpdate), (*Client).keyUpdate, []state{clientConnected}},
+	}},
+
+	clientWait12Cert: {"TLS 1.2 WAIT_CERT", []arm[Client]{
+		{kind(wire.TypeCertificate), (*Client).certificate12, []state{clientWait12StatusSKE, clientWait12SKE}},
+	}},
+	clientWait12StatusSKE: {"TLS 1.2 WAIT_STATUS_SKE", []arm[Client]{
+		{kind(wire.TypeCertificateStatus), (*Client).certificateStatus12, []state{clientWait12SKE}},
+		{kind(wire.TypeServerKeyExchange), (*Client).serverKeyExchange12, []state{clientWait12CRDone}},
+	}},
+	clientWait12SKE: {"TLS 1.2 WAIT_SKE", []arm[Client]{
+		{kind(wire.TypeServerKeyExchange), (*Client).serverKeyExchange12, []state{clientWait12CRDone}},
+	}},
+	clientWait12CRDone: {"TLS 1.2 WAIT_CR_DONE", []arm[Client]{
+		{kind(wire.TypeCertificateRequest), (*Client).certificateRequest12, []state{clientWait12Done}},
+		{kind(wire.TypeServerHelloDone), (*Client).serverHelloDone12, []state{clientWait12NST, clientWait12CCS}},
+	}},
+	clientWait12Done: {"TLS 1.2 WAIT_DONE", []arm[Client]{
+		{kind(wire.TypeServerHelloDone), (*Client).serverHelloDone12, []state{clientWait12NST, clientWait12CCS}},
+	}},
+	clientWait12NST: {"TLS 1.2 WAIT_NST", []arm[Client]{
+		{kind(wire.TypeNewSessionTicket), (*Client).newSessionTicket12, []state{clientWait12CCS}},
+	}},
+	clientWait12CCS: {"TLS 1.2 WAIT_CCS", []arm[Client]{
+		{changeCipherSpec, (*Client).changeCipherSpec12, []state{clientWait12Finished}},
+	}},
+	clientWait12Finished: {"TLS 1.2 WAIT_FINISHED", []arm[Client]{
+		{kind(wire.TypeFinished), (*Client).finished12, []state{clientConnected12}},
+	}},
+	clientConnected12: {"TLS 1.2 CONNECTED", []arm[Client]{
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest12, []state{clientConnected12}},
 	}},
 }
 
@@ -80,6 +121,8 @@ type clientHandshake struct {
 	certRequested bool
 	credential    *Credential  // to answer the request with; nil: none fits
 	scheme        *algo.Scheme // to sign with
+
+	*client12 // nil unless TLS 1.2 was chosen
 }
 
 // Init makes c a client of the server of that name, a DNS name or an IP
@@ -91,13 +134,20 @@ func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) 
 	c.clientHandshake = new(clientHandshake)
 	c.Core.init(&policy.Policy)
 	c.Facts.ServerName = serverName
-	c.TakesCCS = true
+	c.TakesCCS = policy.TLS13
 	return c.sendFirstHello(sni)
 }
 
 // Handle implements Machine.
 func (c *Client) Handle(raw []byte) error {
 	next, err := clientTable.handle(c, c.state, classify(raw))
+	c.state = next
+	return err
+}
+
+// ChangeCipherSpec implements Machine.
+func (c *Client) ChangeCipherSpec() error {
+	next, err := clientTable.handle(c, c.state, message{kind: changeCipherSpec})
 	c.state = next
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 
+	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
 	"github.com/baretls/baretls/internal/wire"
 )
@@ -31,6 +32,12 @@ func (s *Server) requestCertificate() {
 // chooseCredential picks what to answer a CertificateRequest with: Section
 // 4.5.1.2. That may be nothing.
 func (c *Client) chooseCredential(cr *wire.CertificateRequest) error {
+	return c.pickCredential(func(credential *Credential) *algo.Scheme {
+		return credential.scheme(cr.SignatureAlgorithms)
+	}, cr)
+}
+
+func (c *Client) pickCredential(fits func(*Credential) *algo.Scheme, cr *wire.CertificateRequest) error {
 	candidates := c.policy.Credentials
 	if c.policy.Pick != nil {
 		credential, err := c.policy.Pick(cr)
@@ -46,7 +53,7 @@ func (c *Client) chooseCredential(cr *wire.CertificateRequest) error {
 		if c.policy.Pick == nil && !credential.issuedBy(cr.CertificateAuthorities) {
 			continue
 		}
-		if scheme := credential.scheme(cr.SignatureAlgorithms); scheme != nil {
+		if scheme := fits(credential); scheme != nil {
 			c.credential, c.scheme = credential, scheme
 			return nil
 		}
@@ -98,19 +105,27 @@ func (s *Server) certificate(m message) (state, error) {
 	if len(cert.Context) != 0 {
 		return 0, fault.IllegalParameter.With("certificate_request_context is not the one of the request")
 	}
-	if err := s.peer.parse(&cert); err != nil {
+	if err := s.peer.parse(cert.Entries()); err != nil {
 		return 0, err
 	}
 	s.transcript.Add(m.raw)
+	if some, err := s.judgeClient(); err != nil || some {
+		return serverWaitCV, err
+	}
+	return serverWaitFinished, nil
+}
+
+// judgeClient applies the server's policy to the client's certificates, if
+// there are some.
+func (s *Server) judgeClient() (some bool, err error) {
 	if len(s.peer.certs) == 0 {
 		if s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert {
-			return 0, fault.CertificateRequired
+			return false, fault.CertificateRequired
 		}
-		return serverWaitFinished, nil
+		return false, nil
 	}
-	now := s.policy.Now()
-	v := s.peer.verification(s.Facts.ServerName, now)
-	return serverWaitCV, s.judge(&s.policy.Judge, v, s.clientOptions(v))
+	v := s.peer.verification(s.Facts.ServerName, s.policy.Now())
+	return true, s.judge(&s.policy.Judge, v, s.clientOptions(v))
 }
 
 // clientOptions are those of the default verification, or nil if the policy

@@ -8,12 +8,13 @@ import (
 	"github.com/baretls/baretls/internal/wire"
 )
 
-// offered are the extensions of every ClientHello.
-const clientOffer = 1<<wire.ExtSupportedVersions | 1<<wire.ExtSupportedGroups |
-	1<<wire.ExtSignatureAlgorithms | 1<<wire.ExtKeyShare |
-	1<<wire.ExtStatusRequest | 1<<wire.ExtSCT | 1<<wire.ExtRecordSizeLimit
-
-var clientVersions = wire.Uint16s{tls.VersionTLS13 >> 8, tls.VersionTLS13 & 0xff}
+// The extensions of a ClientHello: always, for TLS 1.3, and for TLS 1.2.
+const (
+	offer = 1<<wire.ExtSupportedGroups | 1<<wire.ExtSignatureAlgorithms |
+		1<<wire.ExtStatusRequest | 1<<wire.ExtSCT | 1<<wire.ExtRecordSizeLimit
+	offer13 = 1<<wire.ExtSupportedVersions | 1<<wire.ExtKeyShare
+	offer12 = 1<<wire.ExtExtendedMainSecret | 1<<wire.ExtRenegotiationInfo | 1<<wire.ExtECPointFormats
+)
 
 // sendFirstHello fills the ClientHello and queues it: RFC 9846, Section 4.2.2.
 func (c *Client) sendFirstHello(sni string) error {
@@ -31,8 +32,8 @@ func (c *Client) sendFirstHello(sni string) error {
 		SessionID:           c.sessionID[:],
 		CipherSuites:        c.policy.suites,
 		CompressionMethods:  []byte{0},
-		Has:                 clientOffer,
-		SupportedVersions:   clientVersions,
+		Has:                 offer,
+		SupportedVersions:   c.policy.versions,
 		SupportedGroups:     c.policy.groups,
 		SignatureAlgorithms: c.policy.schemes,
 		ALPN:                c.policy.protocols,
@@ -45,11 +46,19 @@ func (c *Client) sendFirstHello(sni string) error {
 	if len(c.policy.protocols) > 0 {
 		h.Has = h.Has.With(wire.ExtALPN)
 	}
+	if c.policy.TLS13 {
+		h.Has |= offer13
+	}
+	if c.policy.TLS12 {
+		h.Has |= offer12
+	}
 	if c.policy.Sessions != nil {
 		c.offerSession()
 	}
-	if err := c.generateShares(c.policy.Groups[0]); err != nil {
-		return err
+	if c.policy.TLS13 {
+		if err := c.generateShares(c.policy.Groups[0]); err != nil {
+			return err
+		}
 	}
 	// "a record containing an initial ClientHello SHOULD have version 0x0301"
 	c.Out.Version = tls.VersionTLS10
@@ -93,7 +102,8 @@ func (c *Client) sendHello() error {
 			c.hello.KeyShares = wire.AppendKeyShare(c.hello.KeyShares, uint16(s.Group().ID), s.AppendPublic(nil))
 		}
 	}
-	if c.session != nil {
+	psk := c.hello.Has.Has(wire.ExtPreSharedKey)
+	if psk {
 		c.setPSK()
 	}
 	b := c.Out.Buffer()
@@ -101,7 +111,7 @@ func (c *Client) sendHello() error {
 	if b = c.hello.Append(b); b == nil {
 		return fault.IllegalParameter.With("cookie of %d bytes does not fit into a ClientHello", len(c.hello.Cookie))
 	}
-	if c.session != nil {
+	if psk {
 		c.sealBinder(b[start:])
 	}
 	c.send(b, start)

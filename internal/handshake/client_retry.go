@@ -16,6 +16,9 @@ func (c *Client) helloRetryRequest(m message) (state, error) {
 	if err := c.parseServerHello(&h, m); err != nil {
 		return 0, err
 	}
+	if !h.TLS13 {
+		return 0, fault.MissingExtension.With("HelloRetryRequest without supported_versions")
+	}
 	// "if the HelloRetryRequest would not result in any change"
 	if !h.Has.Has(wire.ExtKeyShare) && !h.Has.Has(wire.ExtCookie) {
 		return 0, fault.UnneededRetry

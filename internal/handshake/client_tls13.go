@@ -14,14 +14,16 @@ import (
 // parseServerHello checks what a ServerHello and a HelloRetryRequest have in
 // common, in the order of RFC 9846, Section 4.2.3, and starts the transcript.
 func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
-	if err := h.Parse(m.body(), c.hello.Has); err != nil {
-		return err
-	}
-	if !h.Has.Has(wire.ExtSupportedVersions) {
-		if tail := string(h.Random[24:]); tail == downgradeTLS12 || tail == downgradeTLS11 {
-			return fault.Downgrade
+	err := h.Parse(m.body(), c.hello.Has)
+	if !h.TLS13 && len(h.Random) == 32 {
+		// Extensions of an older version are not worth an opinion before it is
+		// certain that there will be one.
+		if err := c.checkOldVersion(h); err != nil {
+			return err
 		}
-		return fault.UnsupportedVersion.With("the server chose %#04x", h.LegacyVersion)
+	}
+	if err != nil || !h.TLS13 {
+		return err
 	}
 	if !c.hello.SupportedVersions.Contains(h.SupportedVersion) {
 		return fault.IllegalParameter.With("the server chose version %#04x, which was not offered", h.SupportedVersion)
@@ -35,7 +37,7 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	if h.CompressionMethod != 0 {
 		return fault.IllegalParameter.With("compression method %d", h.CompressionMethod)
 	}
-	suite := c.policy.suite(h.CipherSuite)
+	suite := c.policy.suiteOf(tls.VersionTLS13, h.CipherSuite)
 	if suite == nil || !c.hello.CipherSuites.Contains(h.CipherSuite) {
 		return fault.IllegalParameter.With("the server chose cipher suite %#04x, which was not offered", h.CipherSuite)
 	}
@@ -58,10 +60,26 @@ const (
 	downgradeTLS11 = "DOWNGRD\x00"
 )
 
+// checkOldVersion decides about a hello without supported_versions: whether it
+// is a downgrade, and whether TLS 1.2 is on offer.
+func (c *Client) checkOldVersion(h *wire.ServerHello) error {
+	tail := string(h.Random[24:])
+	switch {
+	case c.policy.TLS13 && h.LegacyVersion <= tls.VersionTLS12 && (tail == downgradeTLS12 || tail == downgradeTLS11):
+		return fault.Downgrade
+	case !c.policy.TLS12 || h.LegacyVersion != tls.VersionTLS12 || c.retried != nil:
+		return fault.UnsupportedVersion.With("the server chose %#04x", h.LegacyVersion)
+	}
+	return nil
+}
+
 func (c *Client) serverHello(m message) (state, error) {
 	var h wire.ServerHello
 	if err := c.parseServerHello(&h, m); err != nil {
 		return 0, err
+	}
+	if !h.TLS13 {
+		return c.serverHello12(&h, m)
 	}
 	if !h.Has.Has(wire.ExtKeyShare) {
 		return 0, fault.MissingExtension.With("ServerHello without key_share")
@@ -151,7 +169,7 @@ func (c *Client) certificate(m message) (state, error) {
 	if len(cert.Context) != 0 {
 		return 0, fault.IllegalParameter.With("certificate_request_context of a server is not empty")
 	}
-	if err := c.parseServer(&cert); err != nil {
+	if err := c.parseServer(cert.Entries()); err != nil {
 		return 0, err
 	}
 	if len(c.peer.certs) == 0 {

@@ -3,6 +3,7 @@ package handshake
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -30,9 +31,11 @@ type Core struct {
 	traffic
 	zeroRTT
 	exporter keyschedule.ExporterSecret
-	fragment int   // the peer's limit on our records; 0: none
+	refused  bool  // a renegotiation, once
+	fragment int32 // the peer's limit on our records; 0: none
 	origin   int64 // Unix time in ms of the last handshake with certificates
 
+	secrets12 *secrets12 // of TLS 1.2
 	*exchange
 }
 
@@ -131,7 +134,7 @@ func (c *Core) sendCCS() {
 func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
 	var key [32]byte
 	defer clear(key[:])
-	k := &record.Keys{Limit: c.policy.keyLimit(suite), Fragment: c.fragment}
+	k := &record.Keys{Limit: c.policy.keyLimit(suite), Fragment: int(c.fragment)}
 	secret.Key(kdf, key[:suite.KeyLen])
 	secret.IV(kdf, k.IV[:])
 	aead, err := suite.NewAEAD(key[:suite.KeyLen])
@@ -212,6 +215,7 @@ func (c *Core) Forget() {
 	c.readSecret.Clear()
 	c.writeSecret.Clear()
 	c.exporter.Clear()
+	c.forget12()
 }
 
 // ExportEarly computes keying material from the early_exporter_secret, which
@@ -230,5 +234,11 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 func (c *Core) Export(label string, context, out []byte) error {
 	kdf := keyschedule.NewKDF(c.suite.NewHash)
 	defer kdf.Clear()
+	if c.secrets12 != nil {
+		return c.export12(kdf, label, context, out)
+	}
 	return c.exporter.Export(kdf, label, context, out)
 }
+
+// ErrExportWithoutEMS: see export12.
+var ErrExportWithoutEMS = errors.New("no keying material without extended_main_secret")

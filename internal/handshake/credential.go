@@ -23,6 +23,9 @@ type Credential struct {
 	Schemes []*algo.Scheme // that the key can sign with, in order of preference
 	OCSP    []byte
 	SCTs    [][]byte
+
+	pub       algo.PublicKey
+	schemes12 []*algo.Scheme // likewise in TLS 1.2
 }
 
 // NewCredential checks a certificate: the chain parses, the key is the leaf's
@@ -49,12 +52,13 @@ func NewCredential(cert *tls.Certificate) (*Credential, error) {
 	if own, ok := pub.Key.(interface{ Equal(crypto.PublicKey) bool }); !ok || !own.Equal(key.Public()) {
 		return nil, errors.New("private key does not belong to the certificate")
 	}
-	schemes := algo.SchemesFor(pub)
+	schemes, schemes12 := algo.SchemesFor(pub), algo.SchemesFor12(pub)
 	if only := cert.SupportedSignatureAlgorithms; only != nil {
-		schemes = slices.DeleteFunc(schemes, func(s *algo.Scheme) bool { return !slices.Contains(only, s.ID) })
+		excluded := func(s *algo.Scheme) bool { return !slices.Contains(only, s.ID) }
+		schemes, schemes12 = slices.DeleteFunc(schemes, excluded), slices.DeleteFunc(schemes12, excluded)
 	}
-	if len(schemes) == 0 {
-		return nil, fmt.Errorf("no signature scheme of TLS 1.3 fits the %v key", leaf.PublicKeyAlgorithm)
+	if len(schemes)+len(schemes12) == 0 {
+		return nil, fmt.Errorf("no signature scheme fits the %v key", leaf.PublicKeyAlgorithm)
 	}
 	if wire.AppendCertificate(nil, nil, cert.Certificate, cert.OCSPStaple, cert.SignedCertificateTimestamps) == nil {
 		return nil, errors.New("OCSP staple and SCTs do not fit into a Certificate message")
@@ -66,6 +70,9 @@ func NewCredential(cert *tls.Certificate) (*Credential, error) {
 		Schemes: schemes,
 		OCSP:    cert.OCSPStaple,
 		SCTs:    cert.SignedCertificateTimestamps,
+
+		pub:       pub,
+		schemes12: schemes12,
 	}, nil
 }
 
@@ -103,7 +110,7 @@ func (cs *Credentials) Len() int { return len(cs.all) }
 
 // pick chooses by exact name, by wildcard, and then, for a client that names
 // nobody we know, any: the client decides whether to go on with it.
-func (cs *Credentials) pick(name string, offered wire.Uint16s) (*Credential, *algo.Scheme, error) {
+func (cs *Credentials) pick(name string, fits func(*Credential) *algo.Scheme) (*Credential, *algo.Scheme, error) {
 	if len(cs.all) == 0 {
 		return nil, nil, fault.NoCertificate
 	}
@@ -117,7 +124,7 @@ func (cs *Credentials) pick(name string, offered wire.Uint16s) (*Credential, *al
 	lists[2] = cs.all
 	for _, list := range lists {
 		for _, c := range list {
-			if scheme := c.scheme(offered); scheme != nil {
+			if scheme := fits(c); scheme != nil {
 				return c, scheme, nil
 			}
 		}

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"time"
 
 	"github.com/baretls/baretls/internal/algo"
@@ -35,7 +36,7 @@ func (c *Client) offerEarlyData() {
 	if !c.policy.EarlyData || c.session.MaxEarlyData == 0 {
 		return
 	}
-	suite := c.policy.suite(c.session.Suite)
+	suite := c.policy.suiteOf(tls.VersionTLS13, c.session.Suite)
 	if suite == nil || !c.offersALPN(c.session.ALPN) {
 		return // the server could only refuse it
 	}

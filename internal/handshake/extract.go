@@ -20,6 +20,9 @@ func (c *Core) WriteKeys() TrafficKeys { return c.trafficKeys(&c.writeSecret, c.
 func (c *Core) trafficKeys(secret *keyschedule.TrafficSecret, sequence uint64) TrafficKeys {
 	kdf := keyschedule.NewKDF(c.suite.NewHash)
 	defer kdf.Clear()
+	if c.secrets12 != nil {
+		return c.trafficKeys12(kdf, secret == &c.writeSecret, sequence)
+	}
 	k := TrafficKeys{sequence, make([]byte, c.suite.KeyLen), make([]byte, 12)}
 	secret.Key(kdf, k.Key)
 	secret.IV(kdf, k.IV)

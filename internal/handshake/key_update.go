@@ -105,10 +105,23 @@ const keyUpdateLen = wire.HeaderLen + 1
 func (c *Core) dataRecords(n int) (records, updates int) {
 	f := c.Out.Fragment()
 	records = (n + f - 1) / f
+	if c.secrets12 != nil {
+		return records, 0
+	}
 	if room := max(c.Out.Left(), 1) - 1; uint64(records) > room {
 		updates = 1 + int((uint64(records)-room-1)/(c.Out.Limit()-1))
 	}
 	return records, updates
+}
+
+// Exhausts reports whether n bytes of data take more records than the key may
+// protect, and the key cannot be changed: TLS 1.2.
+func (c *Core) Exhausts(n int) bool {
+	if c.secrets12 == nil {
+		return false
+	}
+	records, _ := c.dataRecords(n)
+	return uint64(records) > c.Out.Left()
 }
 
 // SealedLen is the exact size on the wire of n bytes of application data.
@@ -126,7 +139,7 @@ func (c *Core) SealedLen(n int) int {
 func (c *Core) SealData(dst, data []byte) (int, error) {
 	written := 0
 	for len(data) > 0 {
-		if c.Out.Left() <= 1 {
+		if c.Out.Left() <= 1 && c.secrets12 == nil {
 			n, err := c.sealKeyUpdate(dst[written:])
 			if err != nil {
 				return 0, err

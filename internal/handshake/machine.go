@@ -21,6 +21,9 @@ type Machine interface {
 	// Handle takes the peer's next handshake message, with its header. The
 	// message may be overwritten once Handle returns.
 	Handle(raw []byte) error
+	// ChangeCipherSpec takes the peer's change_cipher_spec in TLS 1.2, where
+	// it is a step of the handshake.
+	ChangeCipherSpec() error
 	// PrepareAlert installs the keys that an alert can best be read under.
 	PrepareAlert()
 	// Forget clears every secret: the connection has failed (RFC 9846, Section
@@ -40,9 +43,16 @@ type kind uint16
 // meaning (RFC 9846, Section 4.2.3).
 const helloRetryRequest = kind(wire.TypeServerHello) | 1<<8
 
+// changeCipherSpec is not a handshake message, but TLS 1.2 waits for it like
+// for one.
+const changeCipherSpec kind = 2 << 8
+
 func (k kind) String() string {
-	if k == helloRetryRequest {
+	switch k {
+	case helloRetryRequest:
 		return "HelloRetryRequest"
+	case changeCipherSpec:
+		return "change_cipher_spec"
 	}
 	return wire.MessageType(k).String()
 }

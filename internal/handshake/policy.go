@@ -19,6 +19,9 @@ type Policy struct {
 	Schemes   []*algo.Scheme // likewise; those that signatures of the peer may have
 	Protocols []string       // ALPN, in order of preference
 
+	TLS12, TLS13 bool // the versions, at least one
+	RequireEMS   bool // refuse TLS 1.2 without extended_main_secret
+
 	Rand   io.Reader
 	Now    func() time.Time
 	KeyLog func(label string, clientRandom, secret []byte) error // nil: none
@@ -58,8 +61,8 @@ type ClientPolicy struct {
 	// What every hello carries, encoded once.
 	verified chainCache
 
-	suites, groups wire.Uint16s
-	protocols      wire.Protocols
+	versions, suites, groups wire.Uint16s
+	protocols                wire.Protocols
 }
 
 // Encode prepares what every CertificateRequest of the policy carries.
@@ -79,6 +82,12 @@ func (p *ClientPolicy) Encode() {
 	}
 	for _, g := range p.Groups {
 		p.groups = wire.AppendUint16s(p.groups, g.ID)
+	}
+	if p.TLS13 {
+		p.versions = wire.AppendUint16s[uint16](p.versions, tls.VersionTLS13)
+	}
+	if p.TLS12 {
+		p.versions = wire.AppendUint16s[uint16](p.versions, tls.VersionTLS12)
 	}
 	for _, name := range p.Protocols {
 		p.protocols = wire.AppendProtocol(p.protocols, name)
@@ -158,6 +167,14 @@ func (p *Policy) suite(id uint16) *algo.Suite {
 		if s.ID == id {
 			return s
 		}
+	}
+	return nil
+}
+
+// suiteOf is suite for one version.
+func (p *Policy) suiteOf(version, id uint16) *algo.Suite {
+	if s := p.suite(id); s != nil && s.Version == version {
+		return s
 	}
 	return nil
 }

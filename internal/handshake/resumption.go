@@ -25,17 +25,31 @@ type ClientSessions interface {
 // offerSession adds the PSK of a stored session to the first hello: Section
 // 4.3.11.
 func (c *Client) offerSession() {
-	c.hello.Has = c.hello.Has.With(wire.ExtPSKKeyExchangeModes)
-	c.hello.PSKKeyExchangeModes = []byte{pskDHE}
-	if n := c.policy.TicketRequest; n != [2]uint8{} {
-		c.hello.Has = c.hello.Has.With(wire.ExtTicketRequest)
-		c.hello.TicketRequest = n
+	if c.policy.TLS13 {
+		c.hello.Has = c.hello.Has.With(wire.ExtPSKKeyExchangeModes)
+		c.hello.PSKKeyExchangeModes = []byte{pskDHE}
+		if n := c.policy.TicketRequest; n != [2]uint8{} {
+			c.hello.Has = c.hello.Has.With(wire.ExtTicketRequest)
+			c.hello.TicketRequest = n
+		}
+	}
+	if c.policy.TLS12 {
+		c.hello.Has = c.hello.Has.With(wire.ExtSessionTicket)
 	}
 	s := c.policy.Sessions.Take(c.sessionKey)
 	if s == nil || !c.sessionFits(s) {
 		return
 	}
 	c.session = s
+	if s.Version == tls.VersionTLS12 {
+		// By ticket, or by ID. A ticket is known to have been taken by the
+		// random session ID, which then comes back (RFC 5077, Section 3.4).
+		c.hello.SessionTicket = s.Ticket
+		if len(s.Ticket) == 0 {
+			c.hello.SessionID = s.SessionID
+		}
+		return
+	}
 	c.hello.Has = c.hello.Has.With(wire.ExtPreSharedKey)
 	c.offerEarlyData()
 }
@@ -48,7 +62,14 @@ func (c *Client) sessionFits(s *Session) bool {
 		return false
 	}
 	suite := algo.SuiteByID(s.Suite)
-	if !slices.ContainsFunc(c.policy.Suites, func(o *algo.Suite) bool { return o.Hash == suite.Hash }) {
+	switch {
+	case s.Version == tls.VersionTLS12:
+		if !c.policy.TLS12 || c.policy.suite(s.Suite) == nil || c.policy.RequireEMS && !s.EMS {
+			return false
+		}
+	case !c.policy.TLS13 || !slices.ContainsFunc(c.policy.Suites, func(o *algo.Suite) bool {
+		return o.Version == tls.VersionTLS13 && o.Hash == suite.Hash
+	}):
 		return false
 	}
 	return c.judgeAgain(s) == nil
@@ -100,13 +121,18 @@ func (c *Client) resume(h *wire.ServerHello) error {
 		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite.Name)
 	}
 	c.resumed = true
+	c.takeOver(s)
+	return nil
+}
+
+// takeOver takes what the session knows of the server.
+func (c *Client) takeOver(s *Session) {
 	c.Facts.Kind = c.Facts.Kind.resumed()
 	c.Facts.PeerCertificates = s.certs
 	c.Facts.VerifiedChains = s.chains
 	c.Facts.PeerScheme = s.Scheme
 	c.Facts.OCSPResponse = s.OCSP
 	c.Facts.SCTs = s.SCTs
-	return nil
 }
 
 // Tickets is how a server turns a session into a ticket and back.
@@ -117,6 +143,10 @@ type Tickets interface {
 	// Redeem returns the session of a ticket, or nil if there is none. once
 	// tells that no ticket of the kind can be redeemed twice.
 	Redeem(ticket []byte) (session []byte, once bool)
+	// Stateful reports whether tickets are names in a store. Then the store
+	// can Keep a session under the session ID of TLS 1.2.
+	Stateful() bool
+	Keep(id, session []byte, expires time.Time)
 }
 
 // maxIdentities is how many of the client's PSKs a server looks at.
@@ -151,14 +181,20 @@ func (s *Server) redeem(ticket []byte, suite *algo.Suite) (_ *Session, once bool
 		return nil, false
 	}
 	session, err := ParseSession(encoded)
-	if err != nil || !session.Usable(s.policy.Now()) ||
-		session.ServerName != s.Facts.ServerName ||
-		session.Policy != s.policy.Digest ||
-		algo.SuiteByID(session.Suite).Hash != suite.Hash ||
-		s.judgeAgain(session) != nil {
+	if err != nil || session.Version != tls.VersionTLS13 ||
+		algo.SuiteByID(session.Suite).Hash != suite.Hash || !s.accepts(session) {
 		return nil, false
 	}
 	return session, once
+}
+
+// accepts decides whether a session was made under a policy like the present
+// one, and is good for this connection.
+func (s *Server) accepts(session *Session) bool {
+	return session.Usable(s.policy.Now()) &&
+		session.ServerName == s.Facts.ServerName &&
+		session.Policy == s.policy.Digest &&
+		s.judgeAgain(session) == nil
 }
 
 // checkBinder computes the binder of the chosen PSK: Section 4.3.11.2.
@@ -199,7 +235,7 @@ func (s *Server) resume() {
 // behind; its PSK comes with the ticket.
 func (c *Core) newSession(now time.Time) *Session {
 	s := &Session{
-		Version:    tls.VersionTLS13,
+		Version:    c.Facts.Version,
 		Suite:      c.suite.ID,
 		Group:      c.Facts.Group,
 		Scheme:     c.Facts.PeerScheme,
@@ -207,7 +243,7 @@ func (c *Core) newSession(now time.Time) *Session {
 		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
 		ALPN:       c.Facts.ALPN,
-		PSK:        make([]byte, c.suite.Hash.Size()),
+		PSK:        make([]byte, secretLen(c.suite)),
 		certs:      c.Facts.PeerCertificates,
 		chains:     c.Facts.VerifiedChains,
 	}

@@ -19,12 +19,20 @@ const (
 	serverWaitCV
 	serverWaitFinished
 	serverConnected
+
+	// TLS 1.2: RFC 5246, Section 7.3.
+	serverWait12Cert
+	serverWait12CKE
+	serverWait12CV
+	serverWait12CCS
+	serverWait12Finished
+	serverConnected12
 )
 
 // serverTable is the whole server on one page.
 var serverTable = table[Server]{
 	serverStart: {"START", []arm[Server]{
-		{kind(wire.TypeClientHello), (*Server).clientHello, []state{serverStartRetried, serverWaitEOED, serverWaitCert, serverWaitFinished}},
+		{kind(wire.TypeClientHello), (*Server).clientHello, []state{serverStartRetried, serverWaitEOED, serverWaitCert, serverWaitFinished, serverWait12Cert, serverWait12CKE, serverWait12CCS}},
 	}},
 	serverStartRetried: {"START after HelloRetryRequest", []arm[Server]{
 		{kind(wire.TypeClientHello), (*Server).secondHello, []state{serverWaitCert, serverWaitFinished}},
@@ -43,6 +51,25 @@ var serverTable = table[Server]{
 	}},
 	serverConnected: {"CONNECTED", []arm[Server]{
 		{kind(wire.TypeKeyUpdate), (*Server).keyUpdate, []state{serverConnected}},
+	}},
+
+	serverWait12Cert: {"TLS 1.2 WAIT_CERT", []arm[Server]{
+		{kind(wire.TypeCertificate), (*Server).certificate12, []state{serverWait12CKE}},
+	}},
+	serverWait12CKE: {"TLS 1.2 WAIT_CKE", []arm[Server]{
+		{kind(wire.TypeClientKeyExchange), (*Server).clientKeyExchange12, []state{serverWait12CV, serverWait12CCS}},
+	}},
+	serverWait12CV: {"TLS 1.2 WAIT_CV", []arm[Server]{
+		{kind(wire.TypeCertificateVerify), (*Server).certificateVerify12, []state{serverWait12CCS}},
+	}},
+	serverWait12CCS: {"TLS 1.2 WAIT_CCS", []arm[Server]{
+		{changeCipherSpec, (*Server).changeCipherSpec12, []state{serverWait12Finished}},
+	}},
+	serverWait12Finished: {"TLS 1.2 WAIT_FINISHED", []arm[Server]{
+		{kind(wire.TypeFinished), (*Server).finished12, []state{serverConnected12}},
+	}},
+	serverConnected12: {"TLS 1.2 CONNECTED", []arm[Server]{
+		{kind(wire.TypeClientHello), (*Server).renegotiation12, []state{serverConnected12}},
 	}},
 }
 
@@ -76,6 +103,8 @@ type serverHandshake struct {
 	certRequested bool
 	peer          chain
 	clientApp     keyschedule.TrafficSecret
+
+	*server12 // nil unless TLS 1.2 was chosen
 }
 
 // Init makes s a server that waits for a ClientHello.
@@ -101,6 +130,13 @@ func (s *Server) SetResumptionData(data []byte) bool {
 // Handle implements Machine.
 func (s *Server) Handle(raw []byte) error {
 	next, err := serverTable.handle(s, s.state, classify(raw))
+	s.state = next
+	return err
+}
+
+// ChangeCipherSpec implements Machine.
+func (s *Server) ChangeCipherSpec() error {
+	next, err := serverTable.handle(s, s.state, message{kind: changeCipherSpec})
 	s.state = next
 	return err
 }

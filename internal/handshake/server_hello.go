@@ -25,6 +25,12 @@ func (s *Server) clientHello(m message) (state, error) {
 	if err := s.parseHello(&h, m); err != nil {
 		return 0, err
 	}
+	if s.chooseVersion(&h) == tls.VersionTLS12 {
+		return s.clientHello12(&h, m)
+	}
+	if err := s.checkHello13(&h); err != nil {
+		return 0, err
+	}
 	ch, err := s.choose(&h)
 	if err != nil {
 		return 0, err
@@ -62,14 +68,38 @@ func (s *Server) accept(h *wire.ClientHello, ch *choice, m message) (state, erro
 	return s.flight(h, ch)
 }
 
-// parseHello checks what does not depend on choices: RFC 9846, Sections 4.2.2
-// and 9.2.
+// parseHello reads a hello of any version.
 func (s *Server) parseHello(h *wire.ClientHello, m message) error {
 	if err := h.Parse(m.body()); err != nil {
 		return err
 	}
-	if !h.Has.Has(wire.ExtSupportedVersions) || !h.SupportedVersions.Contains(tls.VersionTLS13) {
-		return fault.UnsupportedVersion.With("the client does not offer TLS 1.3")
+	copy(s.clientRandom[:], h.Random)
+	s.TakesCCS = true
+	return nil
+}
+
+// chooseVersion is version negotiation: RFC 9846, Section 4.3.1 and Appendix
+// E.2. It is 0 if there is no version in common.
+func (s *Server) chooseVersion(h *wire.ClientHello) uint16 {
+	offers := func(version uint16) bool {
+		if h.Has.Has(wire.ExtSupportedVersions) {
+			return h.SupportedVersions.Contains(version)
+		}
+		return h.LegacyVersion >= version && version <= tls.VersionTLS12
+	}
+	switch {
+	case s.policy.TLS13 && offers(tls.VersionTLS13):
+		return tls.VersionTLS13
+	case s.policy.TLS12 && offers(tls.VersionTLS12):
+		return tls.VersionTLS12
+	}
+	return 0
+}
+
+// checkHello13 checks what does not depend on choices: Sections 4.2.2 and 9.2.
+func (s *Server) checkHello13(h *wire.ClientHello) error {
+	if s.chooseVersion(h) != tls.VersionTLS13 {
+		return fault.UnsupportedVersion.With("the client offers neither of ours")
 	}
 	if h.LegacyVersion != tls.VersionTLS12 {
 		return fault.UnsupportedVersion.With("legacy_version %#04x", h.LegacyVersion)
@@ -97,8 +127,6 @@ func (s *Server) parseHello(h *wire.ClientHello, m message) error {
 	if h.Has.Has(wire.ExtEarlyData) && !h.Has.Has(wire.ExtPreSharedKey) {
 		return fault.IllegalParameter.With("early_data without pre_shared_key")
 	}
-	copy(s.clientRandom[:], h.Random)
-	s.TakesCCS = true
 	return nil
 }
 
@@ -119,7 +147,7 @@ func (s *Server) choose(h *wire.ClientHello) (ch choice, err error) {
 func (s *Server) chooseSuite(h *wire.ClientHello) *algo.Suite {
 	if s.policy.PreferClientChaCha {
 		for i := range h.CipherSuites.Len() {
-			if suite := s.policy.suite(h.CipherSuites.At(i)); suite != nil {
+			if suite := s.policy.suiteOf(tls.VersionTLS13, h.CipherSuites.At(i)); suite != nil {
 				if suite.ID == tls.TLS_CHACHA20_POLY1305_SHA256 {
 					return suite
 				}
@@ -127,12 +155,21 @@ func (s *Server) chooseSuite(h *wire.ClientHello) *algo.Suite {
 			}
 		}
 	}
-	for _, suite := range s.policy.Suites {
-		if h.CipherSuites.Contains(suite.ID) {
-			return suite
-		}
+	if suites := s.suitesFor(h, tls.VersionTLS13); len(suites) > 0 {
+		return suites[0]
 	}
 	return nil
+}
+
+// suitesFor are the suites of a version that both sides have, in the server's
+// order.
+func (s *Server) suitesFor(h *wire.ClientHello, version uint16) (suites []*algo.Suite) {
+	for _, suite := range s.policy.Suites {
+		if suite.Version == version && h.CipherSuites.Contains(suite.ID) {
+			suites = append(suites, suite)
+		}
+	}
+	return suites
 }
 
 // chooseGroup takes the server's first preference among the groups that the
@@ -183,7 +220,9 @@ func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Schem
 			return nil, nil, fault.NoCommonScheme
 		}
 	}
-	return s.policy.Credentials.pick(s.Facts.ServerName, h.SignatureAlgorithms)
+	return s.policy.Credentials.pick(s.Facts.ServerName, func(c *Credential) *algo.Scheme {
+		return c.scheme(h.SignatureAlgorithms)
+	})
 }
 
 // readServerName takes the server_name of RFC 6066, Section 3. Literal

@@ -70,6 +70,9 @@ func (s *Server) secondHello(m message) (state, error) {
 	if err := s.parseHello(&h, m); err != nil {
 		return 0, err
 	}
+	if err := s.checkHello13(&h); err != nil {
+		return 0, err
+	}
 	if got := invariant(&h); got != s.invariant {
 		return 0, fault.HelloChanged
 	}

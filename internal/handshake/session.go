@@ -37,6 +37,10 @@ type Session struct {
 	AppData   []byte // the server application's own
 	Ticket    []byte // a client's only
 
+	// Of TLS 1.2: PSK is the main secret.
+	EMS       bool   // by extended_main_secret
+	SessionID []byte // a client's, if there is no ticket
+
 	// What PeerChain parses and verifies to; not encoded.
 	certs  []*x509.Certificate
 	chains [][]*x509.Certificate
@@ -70,6 +74,8 @@ const sessionFormat = 1
 //	    opaque scts<0..2^24-1>;        /* of opaque sct<1..2^24-1> */
 //	    opaque app_data<0..2^24-1>;
 //	    opaque ticket<0..2^24-1>;
+//	    uint8 ems;                     /* 0 or 1 */
+//	    opaque session_id<0..32>;
 //	} Session;
 func (s *Session) Append(b []byte) []byte {
 	b = append(b, sessionFormat)
@@ -90,7 +96,12 @@ func (s *Session) Append(b []byte) []byte {
 	b = appendBytes24(b, s.OCSP)
 	b = appendList24(b, s.SCTs)
 	b = appendBytes24(b, s.AppData)
-	return appendBytes24(b, s.Ticket)
+	b = appendBytes24(b, s.Ticket)
+	ems := byte(0)
+	if s.EMS {
+		ems = 1
+	}
+	return appendBytes8(append(b, ems), s.SessionID)
 }
 
 var errSession = errors.New("malformed session")
@@ -99,7 +110,7 @@ var errSession = errors.New("malformed session")
 func ParseSession(b []byte) (*Session, error) {
 	s := new(Session)
 	in := cryptobyte.String(b)
-	var format uint8
+	var format, ems uint8
 	var group, scheme uint16
 	var created, origin uint64
 	var lifetime uint32
@@ -117,11 +128,13 @@ func ParseSession(b []byte) (*Session, error) {
 		!in.ReadUint24LengthPrefixed(&scts) || !readList24(scts, &s.SCTs) ||
 		!in.ReadUint24LengthPrefixed((*cryptobyte.String)(&s.AppData)) ||
 		!in.ReadUint24LengthPrefixed((*cryptobyte.String)(&s.Ticket)) ||
+		!in.ReadUint8(&ems) || ems > 1 ||
+		!in.ReadUint8LengthPrefixed((*cryptobyte.String)(&s.SessionID)) || len(s.SessionID) > 32 ||
 		!in.Empty() {
 		return nil, errSession
 	}
 	suite := algo.SuiteByID(s.Suite)
-	if s.Version != tls.VersionTLS13 || suite == nil || len(psk) != suite.Hash.Size() ||
+	if suite == nil || suite.Version != s.Version || len(psk) != secretLen(suite) ||
 		created > maxMillis || origin > created || time.Duration(lifetime)*time.Second > MaxLifetime {
 		return nil, errSession
 	}
@@ -129,7 +142,17 @@ func ParseSession(b []byte) (*Session, error) {
 	s.Created, s.Origin = time.UnixMilli(int64(created)), time.UnixMilli(int64(origin))
 	s.Lifetime = time.Duration(lifetime) * time.Second
 	s.PSK, s.ServerName, s.ALPN = psk, string(name), string(alpn)
+	s.EMS = ems == 1
 	return s, nil
+}
+
+// secretLen is the length of what a session of the suite keeps secret: a PSK,
+// or the main secret of TLS 1.2.
+func secretLen(suite *algo.Suite) int {
+	if suite.Version == tls.VersionTLS12 {
+		return 48
+	}
+	return suite.Hash.Size()
 }
 
 // maxMillis keeps times where time.Time can calculate: until the year 5138.

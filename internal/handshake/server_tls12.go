@@ -1,0 +1,441 @@
+//go:build !tls13only
+
+package handshake
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"slices"
+
+	"github.com/baretls/baretls/internal/algo"
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
+	"github.com/baretls/baretls/internal/wire"
+)
+
+// server12 is what a server of TLS 1.2 needs in addition.
+type server12 struct {
+	handshake12
+	share       *algo.KeyShare
+	issueTicket bool
+	sessionID   []byte // under which the session will be kept, if it will
+}
+
+// Cipher suite values that say something else.
+const (
+	fallbackSCSV      = 0x5600 // RFC 7507
+	renegotiationSCSV = 0x00ff // RFC 5746, Section 3.3
+)
+
+// clientHello12 answers the hello of a client that gets TLS 1.2.
+func (s *Server) clientHello12(h *wire.ClientHello, m message) (state, error) {
+	if err := s.checkHello12(h); err != nil {
+		return 0, err
+	}
+	if err := s.readServerName(h); err != nil {
+		return 0, err
+	}
+	if err := s.chooseProtocol(h); err != nil {
+		return 0, err
+	}
+	s.server12 = new(server12)
+	s.Facts.Version = tls.VersionTLS12
+	if h.Has.Has(wire.ExtRecordSizeLimit) {
+		s.limitRecords(h.RecordSizeLimit)
+		s.holdRecords()
+	}
+	if err := s.chooseSession12(h); err != nil {
+		return 0, err
+	}
+	if s.session != nil {
+		return s.resume12(h, m)
+	}
+	return s.flight12(h, m)
+}
+
+func (s *Server) checkHello12(h *wire.ClientHello) error {
+	switch {
+	case s.policy.TLS13 && h.CipherSuites.Contains(fallbackSCSV):
+		return fault.InappropriateFallback
+	case !slices.Contains(h.CompressionMethods, 0):
+		return fault.IllegalParameter.With("no null compression method")
+	case len(h.RenegotiationInfo) != 0:
+		return fault.IllegalParameter.With("renegotiation_info in a first handshake is not empty")
+	case s.policy.RequireEMS && !h.Has.Has(wire.ExtExtendedMainSecret):
+		return fault.NoExtendedMainSecret
+	}
+	return nil
+}
+
+// begin starts the connection with a ServerHello.
+func (s *Server) begin(h *wire.ClientHello, m message, suite *algo.Suite, hello *wire.ServerHello) error {
+	var random [32]byte
+	if err := s.policy.random(random[:]); err != nil {
+		return err
+	}
+	if s.policy.TLS13 {
+		// RFC 9846, Section 4.2.3: we could have done better.
+		copy(random[24:], downgradeTLS12)
+	}
+	s.begin12(suite, random[:], false)
+	s.add12(&s.handshake12, m.raw)
+	s.secrets12.ems = h.Has.Has(wire.ExtExtendedMainSecret)
+
+	hello.LegacyVersion, hello.Random, hello.CipherSuite = tls.VersionTLS12, random[:], suite.ID
+	if h.Has.Has(wire.ExtRenegotiationInfo) || h.CipherSuites.Contains(renegotiationSCSV) {
+		hello.Has = hello.Has.With(wire.ExtRenegotiationInfo)
+	}
+	if s.secrets12.ems {
+		hello.Has = hello.Has.With(wire.ExtExtendedMainSecret)
+	}
+	if s.Facts.ServerName != "" && s.session == nil {
+		hello.Has = hello.Has.With(wire.ExtServerName)
+	}
+	if s.Facts.ALPN != "" {
+		hello.Has, hello.ALPN = hello.Has.With(wire.ExtALPN), []byte(s.Facts.ALPN)
+	}
+	if h.Has.Has(wire.ExtECPointFormats) && s.session == nil {
+		hello.Has = hello.Has.With(wire.ExtECPointFormats)
+	}
+	if h.Has.Has(wire.ExtRecordSizeLimit) {
+		hello.Has, hello.RecordSizeLimit = hello.Has.With(wire.ExtRecordSizeLimit), min(s.policy.RecordSizeLimit, 1<<14)
+	}
+	if s.issueTicket {
+		hello.Has = hello.Has.With(wire.ExtSessionTicket)
+	}
+	b := s.Out.Buffer()
+	s.send12(&s.handshake12, hello.Append(b), len(b))
+	return nil
+}
+
+// flight12 sends ServerHello to ServerHelloDone.
+func (s *Server) flight12(h *wire.ClientHello, m message) (state, error) {
+	group := s.chooseGroup12(h)
+	if group == nil {
+		return 0, fault.NoCommonGroup
+	}
+	suite, credential, scheme, err := s.chooseSuite12(h)
+	if err != nil {
+		return 0, err
+	}
+	s.Facts.Kind = KindFull
+	s.Facts.Group = group.ID
+	s.keepMessages = s.policy.ClientAuth != tls.NoClientCert
+
+	var hello wire.ServerHello
+	if tickets := s.policy.Tickets; tickets != nil {
+		if tickets.Stateful() {
+			s.sessionID = make([]byte, 32)
+			rand.Read(s.sessionID)
+			hello.SessionID = s.sessionID
+		} else {
+			s.issueTicket = h.Has.Has(wire.ExtSessionTicket)
+		}
+	}
+	staple := h.Has.Has(wire.ExtStatusRequest) && len(credential.OCSP) > 0
+	if staple {
+		hello.Has = hello.Has.With(wire.ExtStatusRequest)
+	}
+	if h.Has.Has(wire.ExtSCT) && len(credential.SCTs) > 0 {
+		hello.Has, hello.SCTs = hello.Has.With(wire.ExtSCT), wire.JoinSCTs(credential.SCTs)
+	}
+	if err := s.begin(h, m, suite, &hello); err != nil {
+		return 0, err
+	}
+	b := s.Out.Buffer()
+	s.send12(&s.handshake12, wire.AppendCertificate12(b, credential.Chain), len(b))
+	if staple {
+		status := wire.CertificateStatus{OCSPResponse: credential.OCSP}
+		b := s.Out.Buffer()
+		s.send12(&s.handshake12, status.Append(b), len(b))
+	}
+	if err := s.sendServerKeyExchange12(group, credential, scheme); err != nil {
+		return 0, err
+	}
+	next := serverWait12CKE
+	if s.policy.ClientAuth != tls.NoClientCert {
+		s.requestCertificate12()
+		next = serverWait12Cert
+	}
+	b = s.Out.Buffer()
+	s.send12(&s.handshake12, wire.AppendEmpty(b, wire.TypeServerHelloDone), len(b))
+	return next, nil
+}
+
+// sendServerKeyExchange12: RFC 8422, Section 5.4.
+func (s *Server) sendServerKeyExchange12(group *algo.Group, credential *Credential, scheme *algo.Scheme) error {
+	share, err := group.Generate(s.policy.Rand)
+	if err != nil {
+		return err
+	}
+	s.share = share
+	ske := wire.ServerKeyExchange{
+		Group:     uint16(group.ID),
+		Public:    share.AppendPublic(nil),
+		Algorithm: uint16(scheme.ID),
+	}
+	ske.Signature, err = scheme.Sign(credential.Key, s.policy.Rand, s.signedParams12(ske.AppendParams(nil)))
+	if err != nil {
+		return err
+	}
+	b := s.Out.Buffer()
+	s.send12(&s.handshake12, ske.Append(b), len(b))
+	return nil
+}
+
+// requestCertificate12: RFC 5246, Section 7.4.4.
+func (s *Server) requestCertificate12() {
+	s.certRequested = true
+	cr := wire.CertificateRequest12{
+		Types:                  []byte{wire.CertificateTypeECDSASign, wire.CertificateTypeRSASign},
+		SignatureAlgorithms:    s.policy.schemes,
+		CertificateAuthorities: s.policy.Authorities,
+	}
+	b := s.Out.Buffer()
+	s.send12(&s.handshake12, cr.Append(b), len(b))
+}
+
+func (s *Server) chooseGroup12(h *wire.ClientHello) *algo.Group {
+	for _, g := range s.policy.Groups {
+		if !g.PostQuantum && (h.SupportedGroups.Contains(uint16(g.ID)) ||
+			!h.Has.Has(wire.ExtSupportedGroups) && g.ID == tls.CurveP256) {
+			return g
+		}
+	}
+	return nil
+}
+
+// chooseSuite12 takes the server's first preference for which there is a
+// certificate that the client can verify.
+func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *algo.Scheme, error) {
+	if !h.Has.Has(wire.ExtSignatureAlgorithms) {
+		return nil, nil, nil, fault.NoCommonScheme.With("a client without signature_algorithms wants SHA-1")
+	}
+	var picked *Credential
+	if s.policy.Pick != nil {
+		var err error
+		if picked, err = s.policy.Pick(h); err != nil {
+			return nil, nil, nil, fault.NoCertificate.Because(err)
+		}
+	}
+	var failure error = fault.NoCommonSuite
+	for _, suite := range s.suitesFor(h, tls.VersionTLS12) {
+		fits := func(c *Credential) *algo.Scheme { return c.scheme12(h, suite.Auth) }
+		if picked != nil {
+			if scheme := fits(picked); scheme != nil {
+				return suite, picked, scheme, nil
+			}
+			failure = fault.NoCommonScheme
+			continue
+		}
+		credential, scheme, err := s.policy.Credentials.pick(s.Facts.ServerName, fits)
+		if err == nil {
+			return suite, credential, scheme, nil
+		}
+		failure = err
+	}
+	return nil, nil, nil, failure
+}
+
+// scheme12 is the credential's first preference among those offered that goes
+// with the kind of suite. The curve of its key must be among the groups: RFC
+// 8422, Section 5.1.1.
+func (c *Credential) scheme12(h *wire.ClientHello, auth algo.Authentication) *algo.Scheme {
+	if key, ok := c.pub.Key.(*ecdsa.PublicKey); ok && h.Has.Has(wire.ExtSupportedGroups) &&
+		!h.SupportedGroups.Contains(uint16(curveID(key.Curve))) {
+		return nil
+	}
+	for _, scheme := range c.schemes12 {
+		if scheme.Auth() == auth && h.SignatureAlgorithms.Contains(uint16(scheme.ID)) {
+			return scheme
+		}
+	}
+	return nil
+}
+
+func curveID(curve elliptic.Curve) tls.CurveID {
+	switch curve {
+	case elliptic.P256():
+		return tls.CurveP256
+	case elliptic.P384():
+		return tls.CurveP384
+	}
+	return tls.CurveP521
+}
+
+// clientKeyExchange12: RFC 8422, Section 5.7.
+func (s *Server) clientKeyExchange12(m message) (state, error) {
+	var cke wire.ClientKeyExchange
+	if err := cke.Parse(m.body()); err != nil {
+		return 0, err
+	}
+	shared, err := s.share.Finish(cke.Public)
+	if err != nil {
+		return 0, err
+	}
+	s.add12(&s.handshake12, m.raw)
+	if err := s.deriveMain12(shared); err != nil {
+		return 0, err
+	}
+	if err := s.deriveKeys12(&s.handshake12); err != nil {
+		return 0, err
+	}
+	if len(s.peer.certs) > 0 {
+		return serverWait12CV, nil
+	}
+	return serverWait12CCS, nil
+}
+
+func (s *Server) certificate12(m message) (state, error) {
+	var cert wire.Certificate12
+	if err := cert.Parse(m.body()); err != nil {
+		return 0, err
+	}
+	if err := s.peer.parse(cert.Entries()); err != nil {
+		return 0, err
+	}
+	s.add12(&s.handshake12, m.raw)
+	_, err := s.judgeClient()
+	return serverWait12CKE, err
+}
+
+// certificateVerify12: RFC 5246, Section 7.4.8.
+func (s *Server) certificateVerify12(m message) (state, error) {
+	var cv wire.CertificateVerify
+	if err := cv.Parse(m.body()); err != nil {
+		return 0, err
+	}
+	scheme, err := checkSignature12(&s.peer, s.policy.schemes, cv.Algorithm, s.messages, cv.Signature)
+	if err != nil {
+		return 0, err
+	}
+	s.add12(&s.handshake12, m.raw)
+	s.Facts.PeerScheme = scheme.ID
+	s.Facts.PeerCertificates = s.peer.certs
+	return serverWait12CCS, nil
+}
+
+func (s *Server) changeCipherSpec12(message) (state, error) {
+	return serverWait12Finished, s.takeCCS12(&s.handshake12)
+}
+
+func (s *Server) finished12(m message) (state, error) {
+	if err := s.checkFinished12(&s.handshake12, m); err != nil {
+		return 0, err
+	}
+	if s.session == nil {
+		s.origin = s.policy.Now().UnixMilli()
+		if err := s.sendTicket12(); err != nil {
+			return 0, err
+		}
+		s.sendFinished12(&s.handshake12)
+	}
+	s.keepSession12()
+	s.serverHandshake = nil
+	s.connected12()
+	return serverConnected12, nil
+}
+
+// chooseSession12 looks for a session to resume: by ticket, or by ID.
+func (s *Server) chooseSession12(h *wire.ClientHello) error {
+	tickets := s.policy.Tickets
+	if tickets == nil {
+		return nil
+	}
+	ticket := h.SessionTicket
+	if tickets.Stateful() {
+		ticket = h.SessionID
+	}
+	if len(ticket) == 0 {
+		return nil
+	}
+	encoded, _ := tickets.Redeem(ticket)
+	if encoded == nil {
+		return nil
+	}
+	session, err := ParseSession(encoded)
+	if err != nil || session.Version != tls.VersionTLS12 || !s.accepts(session) ||
+		s.policy.suiteOf(tls.VersionTLS12, session.Suite) == nil || !h.CipherSuites.Contains(session.Suite) {
+		return nil
+	}
+	// RFC 7627, Section 5.3.
+	if ems := h.Has.Has(wire.ExtExtendedMainSecret); session.EMS != ems {
+		if session.EMS {
+			return fault.NoExtendedMainSecret.With("the session to be resumed has it")
+		}
+		return nil
+	}
+	s.session = session
+	return nil
+}
+
+// resume12 is the abbreviated handshake: the server finishes first.
+func (s *Server) resume12(h *wire.ClientHello, m message) (state, error) {
+	session := s.session
+	var hello wire.ServerHello
+	if s.policy.Tickets.Stateful() {
+		hello.SessionID, s.sessionID = h.SessionID, slices.Clone(h.SessionID)
+	} else {
+		// "the server … uses the Session ID from the client" (RFC 5077, 3.4).
+		hello.SessionID = h.SessionID
+		s.issueTicket = h.Has.Has(wire.ExtSessionTicket)
+	}
+	if err := s.begin(h, m, s.policy.suite(session.Suite), &hello); err != nil {
+		return 0, err
+	}
+	s.resume()
+	s.origin = session.Origin.UnixMilli()
+	s.secrets12.main = keyschedule.MainSecret12From(session.PSK)
+	if err := s.Core.policy.logKeys(s.clientRandom[:], logged{"CLIENT_RANDOM", s.secrets12.main.Bytes()}); err != nil {
+		return 0, err
+	}
+	if err := s.deriveKeys12(&s.handshake12); err != nil {
+		return 0, err
+	}
+	if err := s.sendTicket12(); err != nil {
+		return 0, err
+	}
+	s.sendFinished12(&s.handshake12)
+	return serverWait12CCS, nil
+}
+
+// sendTicket12 sends the ticket that the ServerHello has promised, which may
+// turn out to be empty: RFC 5077, Section 3.3.
+func (s *Server) sendTicket12() error {
+	if !s.issueTicket {
+		return nil
+	}
+	session := s.sessionOf12()
+	ticket, err := s.policy.Tickets.Issue(session.Append(nil), session.Created.Add(session.Lifetime))
+	session.Clear()
+	if err != nil || len(ticket) > maxTicket {
+		ticket = nil
+	}
+	t := wire.NewSessionTicket12{LifetimeHint: uint32(session.Lifetime.Seconds()), Ticket: ticket}
+	b := s.Out.Buffer()
+	s.send12(&s.handshake12, t.Append(b), len(b))
+	return nil
+}
+
+// keepSession12 keeps the session under its ID.
+func (s *Server) keepSession12() {
+	if len(s.sessionID) > 0 {
+		session := s.sessionOf12()
+		s.policy.Tickets.Keep(s.sessionID, session.Append(nil), session.Created.Add(session.Lifetime))
+		session.Clear()
+	}
+}
+
+func (s *Server) sessionOf12() *Session {
+	session := s.newSession12()
+	session.Lifetime = s.policy.TicketLifetime
+	session.Policy = s.policy.Digest
+	session.AppData = s.appData
+	return session
+}
+
+func (s *Server) renegotiation12(message) (state, error) {
+	return serverConnected12, s.refuseRenegotiation()
+}
