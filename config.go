@@ -65,9 +65,17 @@ type ClientConfig struct {
 	// NextProtos are the application protocols offered by ALPN (RFC 7301), in
 	// order of preference. A server may ignore them: see ALPNProtocol.
 	NextProtos []string
-	// CipherSuites in order of preference; nil stands for all that are
-	// supported: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 and
-	// TLS_CHACHA20_POLY1305_SHA256.
+	// MinVersion and MaxVersion are tls.VersionTLS12 or tls.VersionTLS13; 0
+	// stands for the one and the other.
+	MinVersion, MaxVersion uint16
+	// AllowNoExtendedMainSecret accepts servers of TLS 1.2 that do not know
+	// extended_main_secret (RFC 7627), without which one connection can pass
+	// for another.
+	AllowNoExtendedMainSecret bool
+	// CipherSuites of both versions in order of preference; nil stands for all
+	// that are supported: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 and
+	// TLS_CHACHA20_POLY1305_SHA256, and for TLS 1.2 the same AEADs with ECDHE
+	// and ECDSA or RSA. A version without suites is not used.
 	CipherSuites []uint16
 	// Groups for the key exchange in order of preference; nil stands for
 	// X25519MLKEM768, X25519, P-256, P-384, SecP256r1MLKEM768,
@@ -132,8 +140,13 @@ type ServerConfig struct {
 	// RFC 7301). A client that offers only others is refused with the alert
 	// no_application_protocol; one that offers none is not.
 	NextProtos []string
-	// CipherSuites in order of preference; nil stands for all that are
-	// supported, and for following clients that prefer ChaCha20 because they
+	// MinVersion and MaxVersion: see ClientConfig.
+	MinVersion, MaxVersion uint16
+	// AllowNoExtendedMainSecret accepts clients of TLS 1.2 that do not know
+	// extended_main_secret: see ClientConfig.
+	AllowNoExtendedMainSecret bool
+	// CipherSuites of both versions in order of preference; nil stands for all
+	// that are supported, and for following clients that prefer ChaCha20 because they
 	// have no AES instructions.
 	CipherSuites []uint16
 	// Groups for the key exchange in order of preference; nil stands for those
@@ -274,6 +287,7 @@ func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 			c.NextProtos, c.CipherSuites, c.Groups, c.SignatureSchemes, c.KeyLogWriter,
 			c.Time, c.Rand, c.MaxFragmentSize, c.RecordPadding, c.MaxHandshakeMessageSize,
 			c.RecordSizeLimit, c.EnableSecretExtraction,
+			c.MinVersion, c.MaxVersion, !c.AllowNoExtendedMainSecret,
 		}).policy(); err != nil {
 			return nil, err
 		}
@@ -331,6 +345,7 @@ func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
 			c.NextProtos, c.CipherSuites, c.Groups, c.SignatureSchemes, c.KeyLogWriter,
 			c.Time, c.Rand, c.MaxFragmentSize, c.RecordPadding, c.MaxHandshakeMessageSize,
 			c.RecordSizeLimit, c.EnableSecretExtraction,
+			c.MinVersion, c.MaxVersion, !c.AllowNoExtendedMainSecret,
 		}).policy(); err != nil {
 			return nil, err
 		}
@@ -488,6 +503,9 @@ type settings struct {
 	maxMessage int
 	sizeLimit  int
 	extract    bool
+	minVersion uint16
+	maxVersion uint16
+	requireEMS bool
 }
 
 func (s settings) policy() (p handshake.Policy, err error) {
@@ -503,7 +521,10 @@ func (s settings) policy() (p handshake.Policy, err error) {
 	if p.Schemes, err = lookUp("SignatureSchemes", s.schemes, algo.DefaultSchemes(), algo.SchemeByID); err != nil {
 		return p, err
 	}
-	if !slices.ContainsFunc(p.Schemes, (*algo.Scheme).InHandshake13) {
+	if err := s.versions(&p); err != nil {
+		return p, err
+	}
+	if p.TLS13 && !slices.ContainsFunc(p.Schemes, (*algo.Scheme).InHandshake13) {
 		return p, &ConfigError{"SignatureSchemes", errors.New("none of them can sign a TLS 1.3 handshake")}
 	}
 	if p.Fragment, err = inRange("MaxFragmentSize", s.fragment, record.MaxPlaintext, record.MinFragment, record.MaxPlaintext); err != nil {
@@ -536,6 +557,46 @@ func (s settings) policy() (p handshake.Policy, err error) {
 		p.KeyLog = keyLogger(s.keyLog)
 	}
 	return p, nil
+}
+
+// versions finds out which versions there will be: those between the bounds
+// that have a cipher suite and a group. What only the others need is left out.
+func (s settings) versions(p *handshake.Policy) error {
+	for _, bound := range []struct {
+		field   string
+		version uint16
+	}{{"MinVersion", s.minVersion}, {"MaxVersion", s.maxVersion}} {
+		if v := bound.version; v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
+			return &ConfigError{bound.field, fmt.Errorf("%#04x is not supported: 0x0303 and 0x0304 are", v)}
+		}
+	}
+	if s.minVersion != 0 && s.maxVersion != 0 && s.minVersion > s.maxVersion {
+		return &ConfigError{"MinVersion", errors.New("is above MaxVersion")}
+	}
+	p.TLS12 = handshake.TLS12 && s.minVersion != tls.VersionTLS13
+	p.TLS13 = s.maxVersion != tls.VersionTLS12
+	p.RequireEMS = s.requireEMS
+	has := func(version uint16) bool {
+		return slices.ContainsFunc(p.Suites, func(s *algo.Suite) bool { return s.Version == version })
+	}
+	p.TLS13 = p.TLS13 && has(tls.VersionTLS13)
+	p.TLS12 = p.TLS12 && has(tls.VersionTLS12) &&
+		slices.ContainsFunc(p.Groups, func(g *algo.Group) bool { return !g.PostQuantum })
+	switch {
+	case s.maxVersion == tls.VersionTLS13 && !p.TLS13:
+		return &ConfigError{"CipherSuites", errors.New("none is for MaxVersion, TLS 1.3")}
+	case s.minVersion == tls.VersionTLS12 && !p.TLS12:
+		return &ConfigError{"CipherSuites", errors.New("none is for MinVersion, TLS 1.2, or no group is")}
+	case !p.TLS12 && !p.TLS13:
+		return &ConfigError{"CipherSuites", errors.New("none is for a version between MinVersion and MaxVersion")}
+	}
+	p.Suites = slices.DeleteFunc(p.Suites, func(s *algo.Suite) bool {
+		return s.Version == tls.VersionTLS12 && !p.TLS12 || s.Version == tls.VersionTLS13 && !p.TLS13
+	})
+	if !p.TLS13 {
+		p.Groups = slices.DeleteFunc(p.Groups, func(g *algo.Group) bool { return g.PostQuantum })
+	}
+	return nil
 }
 
 // lookUp resolves a list of IDs, or the default one if it is nil.

@@ -30,6 +30,7 @@ type Conn struct {
 	peerClosed  bool   // the peer's close_notify is here
 	peerTold    bool   // and the caller knows
 	inputClosed bool   // the transport has ended
+	exhausted   bool   // the write key of TLS 1.2 is used up
 	useless     uint8  // records in a row that brought nothing
 	warnings    uint8
 }

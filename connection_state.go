@@ -53,13 +53,14 @@ func (c *Conn) IsHandshaking() bool { return !c.core.Complete }
 // empty if there is none.
 func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN }
 
-// ProtocolVersion is tls.VersionTLS13, or 0 before it is known.
+// ProtocolVersion is tls.VersionTLS13 or tls.VersionTLS12, or 0 before it is known.
 func (c *Conn) ProtocolVersion() uint16 { return c.core.Facts.Version }
 
 // NegotiatedCipherSuite is the cipher suite, as in crypto/tls, or 0.
 func (c *Conn) NegotiatedCipherSuite() uint16 { return c.core.Facts.Suite }
 
-// NegotiatedKeyExchangeGroup is the key exchange group, or 0.
+// NegotiatedKeyExchangeGroup is the key exchange group, or 0, as after a
+// resumption in TLS 1.2.
 func (c *Conn) NegotiatedKeyExchangeGroup() tls.CurveID { return c.core.Facts.Group }
 
 // HandshakeKind tells how the handshake went.
@@ -152,7 +153,9 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // at most 249 bytes, and a context, which may be nil. The length is at most
 // 255 hashes, 8,160 bytes with SHA-256. Before the handshake is complete it is
 // ErrHandshakeNotComplete, and after the connection has failed its *Error, for
-// then the secrets are gone.
+// then the secrets are gone. In TLS 1.2 (RFC 5705) a nil context differs from
+// an empty one, and there is nothing to export without extended_main_secret
+// (RFC 7627, Section 5.4).
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	switch {
 	case c.err != nil:

@@ -76,6 +76,8 @@ var (
 	// ErrEncryptExhausted is writing more records than one key may protect,
 	// where the keys cannot be changed.
 	ErrEncryptExhausted = errors.New("baretls: the limit on records under one key is reached")
+	// ErrNoKeyUpdate is RefreshTrafficKeys in TLS 1.2.
+	ErrNoKeyUpdate = errors.New("baretls: TLS 1.2 has no key update")
 	// ErrHandshakeNotComplete is asking for what only a complete handshake has.
 	ErrHandshakeNotComplete = errors.New("baretls: handshake is not complete")
 )

@@ -2,6 +2,7 @@ package baretls
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -16,7 +17,9 @@ type TrafficKeys struct {
 	// Key of the AEAD: 16 or 32 bytes.
 	Key []byte
 	// IV of 12 bytes, which the sequence number is XORed into for the nonce
-	// (RFC 9846, Section 5.3).
+	// (RFC 9846, Section 5.3). With AES-GCM in TLS 1.2, the first 4 bytes are
+	// the nonce's, and the others the explicit nonce of the next record (RFC
+	// 5288, Section 3), which goes up by one each.
 	IV []byte
 }
 
@@ -27,7 +30,7 @@ func (k TrafficKeys) Format(s fmt.State, verb rune) {
 
 // ExtractedSecrets are the keys of both directions.
 type ExtractedSecrets struct {
-	Version     uint16 // tls.VersionTLS13
+	Version     uint16
 	CipherSuite uint16 // that the keys are for
 	Tx, Rx      TrafficKeys
 }
@@ -124,6 +127,10 @@ func (k *KernelConn) HandleHandshake(content []byte) (KernelUpdate, error) {
 		return KernelUpdate{}, c.err
 	}
 	c.core.In.Release()
+	if c.core.Facts.Version == tls.VersionTLS12 {
+		c.core.Out.Drop() // a refused renegotiation need not be answered
+		return KernelUpdate{}, nil
+	}
 	u := k.written()
 	if c.core.ReadEpoch() != epoch {
 		rx := TrafficKeys(c.core.ReadKeys())
@@ -142,6 +149,9 @@ func (k *KernelConn) RefreshTrafficKeys() (KernelUpdate, error) {
 	c := &k.conn
 	if c.err != nil {
 		return KernelUpdate{}, c.err
+	}
+	if c.core.Facts.Version == tls.VersionTLS12 {
+		return KernelUpdate{}, ErrNoKeyUpdate
 	}
 	if err := c.core.UpdateKeys(true); err != nil {
 		c.fail(err)

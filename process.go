@@ -179,6 +179,8 @@ func (c *Conn) openHandshake(rec []byte) error {
 	switch outer := record.ContentType(rec[0]); {
 	case outer == record.ChangeCipherSpec:
 		return c.changeCipherSpec(body)
+	case c.core.In.TLS12():
+		// Types are in the clear there.
 	case !c.core.In.Protected():
 		if outer == record.ApplicationData {
 			if !c.core.In.Partial() && c.core.SkipEarlyData(len(body)) {
@@ -240,12 +242,16 @@ func (c *Conn) messages(content []byte) error {
 
 // changeCipherSpec drops the record that middlebox compatibility knows, where
 // it may stand: RFC 9846, Section 5.
+// In TLS 1.2 it is a step of the handshake.
 func (c *Conn) changeCipherSpec(body []byte) error {
 	if !c.core.TakesCCS || c.core.MayRead || len(body) != 1 || body[0] != 1 {
 		return fault.BadChangeCipherSpec
 	}
 	if c.core.In.Partial() {
 		return fault.InterleavedRecord.With("%v", record.ChangeCipherSpec)
+	}
+	if c.core.Facts.Version == tls.VersionTLS12 {
+		return c.machine.ChangeCipherSpec()
 	}
 	return c.brought(false)
 }
@@ -270,7 +276,8 @@ func (c *Conn) brought(something bool) error {
 const maxWarnings = 4
 
 // alert takes the peer's alert: RFC 9846, Section 6. All but the two closure
-// alerts are errors, whatever their level says.
+// alerts are errors, whatever their level says; but in TLS 1.2 there are
+// warnings, which are counted and ignored.
 func (c *Conn) alert(content []byte) error {
 	if len(content) != 2 {
 		return fault.MalformedAlert
@@ -279,7 +286,8 @@ func (c *Conn) alert(content []byte) error {
 	case description == fault.CloseNotifyAlert && c.core.MayRead:
 		c.peerClosed = true
 		return nil
-	case description == fault.UserCanceledAlert:
+	case description == fault.UserCanceledAlert,
+		c.core.Facts.Version == tls.VersionTLS12 && content[0] == 1 && description != fault.CloseNotifyAlert:
 		if c.warnings++; c.warnings > maxWarnings {
 			return fault.TooManyWarnings
 		}

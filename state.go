@@ -1,6 +1,7 @@
 package baretls
 
 import (
+	"crypto/tls"
 	"iter"
 
 	"github.com/baretls/baretls/internal/fault"
@@ -143,6 +144,8 @@ func (s WriteTraffic) check() error {
 		return ErrStaleState
 	case c.err != nil:
 		return c.err
+	case c.exhausted:
+		return ErrEncryptExhausted
 	case c.core.WriteClosed:
 		return ErrWriteClosed
 	case c.at != atWrite && c.at != atTransmit || !c.core.MayWrite:
@@ -152,8 +155,9 @@ func (s WriteTraffic) check() error {
 }
 
 // EncryptedLen is the exact size in bytes of n bytes of application data when
-// they are encrypted now: 22 per record (RFC 9846, Section 5.2), padding if it
-// is configured, and key updates if they fall due.
+// they are encrypted now: 22 more per record (RFC 9846, Section 5.2), padding
+// if it is configured, and key updates if they fall due. In TLS 1.2 it is 29
+// more per record with AES-GCM and 21 with ChaCha20-Poly1305.
 func (s WriteTraffic) EncryptedLen(n int) int {
 	if s.check() != nil {
 		return 0
@@ -165,10 +169,17 @@ func (s WriteTraffic) EncryptedLen(n int) int {
 // front of out and returns how many bytes that are. The slices must not
 // overlap. No data is no record. An out that is too small is an
 // *InsufficientSizeError and changes nothing; ErrWriteClosed comes after
-// QueueCloseNotify, and the connection's *Error after it has failed.
+// QueueCloseNotify, and the connection's *Error after it has failed. In TLS
+// 1.2, whose keys cannot be changed, more records than one key may protect are
+// ErrEncryptExhausted, then and for ever: nothing is written, and a
+// close_notify is the next to be encoded.
 func (s WriteTraffic) Encrypt(appData, out []byte) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err
+	}
+	if s.c.core.Exhausts(len(appData)) {
+		s.c.exhaust()
+		return 0, ErrEncryptExhausted
 	}
 	if n := s.c.core.SealedLen(len(appData)); len(out) < n {
 		return 0, &InsufficientSizeError{n}
@@ -187,6 +198,13 @@ func (s WriteTraffic) AppendEncrypted(out, appData []byte) ([]byte, error) {
 	out, room := grow(out, s.EncryptedLen(len(appData)))
 	n, err := s.Encrypt(appData, room)
 	return out[:len(out)+n], err
+}
+
+// exhaust closes the write side because its key is used up.
+func (c *Conn) exhaust() {
+	c.exhausted, c.core.WriteClosed = true, true
+	c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), closeNotify...))
+	c.at = atMoved
 }
 
 // closeNotify is the content of that alert.
@@ -208,7 +226,7 @@ func (s WriteTraffic) CloseNotifyLen() int {
 func (s WriteTraffic) QueueCloseNotify(out []byte) (int, error) {
 	switch err := s.check(); err {
 	case nil:
-	case ErrWriteClosed:
+	case ErrWriteClosed, ErrEncryptExhausted:
 		return 0, nil
 	default:
 		return 0, err
@@ -230,10 +248,13 @@ func (s WriteTraffic) AppendCloseNotify(out []byte) ([]byte, error) {
 // RefreshTrafficKeys arranges for a KeyUpdate that changes the keys of both
 // directions: the next turn is EncodeTLSData (RFC 9846, Section 4.7.3). As
 // long as the peer has not answered an earlier one, only our own keys change.
-// It uses the state up.
+// It uses the state up. TLS 1.2 has no such thing: ErrNoKeyUpdate.
 func (s WriteTraffic) RefreshTrafficKeys() error {
 	if err := s.check(); err != nil {
 		return err
+	}
+	if s.c.core.Facts.Version == tls.VersionTLS12 {
+		return ErrNoKeyUpdate
 	}
 	if err := s.c.core.UpdateKeys(true); err != nil {
 		s.c.fail(err)

@@ -272,6 +272,9 @@ func (t statelessTickets) Redeem(ticket []byte) (session []byte, once bool) {
 	return t.keys.open(ticket), false
 }
 
+func (statelessTickets) Stateful() bool                       { return false }
+func (statelessTickets) Keep(id, session []byte, _ time.Time) {}
+
 // statefulTickets are names of sessions in a store.
 type statefulTickets struct{ store SessionStore }
 
@@ -289,4 +292,10 @@ func (t statefulTickets) Redeem(ticket []byte) (session []byte, once bool) {
 		return nil, false
 	}
 	return t.store.Take(string(ticket)), true
+}
+
+func (statefulTickets) Stateful() bool { return true }
+
+func (t statefulTickets) Keep(id, session []byte, expires time.Time) {
+	t.store.Put(string(id), session, expires)
 }
