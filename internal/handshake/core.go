@@ -209,9 +209,15 @@ func (c *Core) drop() {
 // Forget is Machine.Forget for what both roles have.
 func (c *Core) Forget() {
 	c.drop()
+	c.ForgetTraffic()
+	c.exporter.Clear()
+}
+
+// ForgetTraffic clears what makes keys: a connection that is closed needs no
+// more of them.
+func (c *Core) ForgetTraffic() {
 	c.readSecret.Clear()
 	c.writeSecret.Clear()
-	c.exporter.Clear()
 }
 
 // ExportEarly computes keying material from the early_exporter_secret, which
