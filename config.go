@@ -202,8 +202,9 @@ type ServerConfig struct {
 	// RetryCookieKey makes the server stateless up to the second ClientHello:
 	// each client is first answered by a HelloRetryRequest with a cookie, and
 	// its second hello is accepted by any connection with the same key, this
-	// one or a new one. For transports that have to check the return path; it
-	// costs a round trip. GnuTLS clients refuse a retry that has a cookie and
+	// one or a new one, within 30 seconds. A cookie shows that its bytes were
+	// received; to bind it to an address, use a key for each. It costs a round
+	// trip. GnuTLS clients refuse a retry that has a cookie and
 	// asks for no other group. 32 bytes or more; nil turns it off.
 	RetryCookieKey []byte
 
@@ -264,14 +265,25 @@ type ClientHello struct {
 // compiled is a policy that is made at the first use of a config.
 type compiled[P any] struct {
 	once   sync.Once
+	owner  *compiled[P]
 	policy *P
 	err    error
 }
 
+// get makes the policy, or returns it. A config that was copied after its first
+// use would go on with the policy of the original, whatever was changed in it.
 func (c *compiled[P]) get(make func() (*P, error)) (*P, error) {
-	c.once.Do(func() { c.policy, c.err = make() })
+	c.once.Do(func() {
+		c.owner = c
+		c.policy, c.err = make()
+	})
+	if c.owner != c {
+		return nil, errConfigCopied
+	}
 	return c.policy, c.err
 }
+
+var errConfigCopied = &ConfigError{"config", errors.New("was copied after its first use")}
 
 func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 	if c == nil {
@@ -412,7 +424,7 @@ func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
 	p.MaxEarlyData = c.MaxEarlyData
 	if p.MaxEarlyData > 0 {
 		if p.Replays = c.ReplayGuard; p.Replays == nil {
-			p.Replays = NewReplayGuard(0)
+			p.Replays = newReplayGuard(0, p.Now) // by the clock that freshness is judged by
 		}
 	}
 	d := newDigest("server policy")
@@ -679,13 +691,15 @@ func judge(f func(*PeerVerification) error) func(*handshake.Verification) error 
 	}
 }
 
+// keyLogMutex serializes the writes of all configs: they may share a file.
+var keyLogMutex sync.Mutex
+
 // keyLogger writes lines of the NSS key log format.
 func keyLogger(w io.Writer) func(label string, clientRandom, secret []byte) error {
-	var mutex sync.Mutex
 	return func(label string, clientRandom, secret []byte) error {
 		line := fmt.Appendf(nil, "%s %x %x\n", label, clientRandom, secret)
-		mutex.Lock()
-		defer mutex.Unlock()
+		keyLogMutex.Lock()
+		defer keyLogMutex.Unlock()
 		_, err := w.Write(line)
 		return err
 	}

@@ -2,6 +2,7 @@ package baretls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/baretls/baretls/internal/handshake"
@@ -18,10 +19,11 @@ type Conn struct {
 	machine handshake.Machine
 
 	// The turn in hand.
-	in   []byte // the caller's; nil in a quiet state
-	used int    // of in: opened, and so to be discarded
-	at   place
-	need int // bytes missing for the next record, in a quiet state
+	in     []byte // the caller's; nil in a quiet state
+	used   int    // of in: opened, and so to be discarded
+	unread int    // of in: not opened, at the end of the last turn
+	at     place
+	need   int // bytes missing for the next record, in a quiet state
 
 	// What came before it.
 	err         *Error // why the connection failed; the same for ever
@@ -35,9 +37,15 @@ type Conn struct {
 	warnings    uint8
 }
 
+var errZeroConn = errors.New("baretls: Conn was not made by NewClient or NewServer")
+
 // Format keeps secrets out of what %v and its kin print.
-func (c *Conn) Format(s fmt.State, verb rune) {
-	fmt.Fprintf(s, "Conn(%s)", c.machine.State())
+func (c Conn) Format(s fmt.State, verb rune) {
+	state := "zero"
+	if c.machine != nil {
+		state = c.machine.State()
+	}
+	fmt.Fprintf(s, "Conn(%s)", state)
 }
 
 // ClientConn is a client's connection: a Conn and what only a client has.

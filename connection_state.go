@@ -138,7 +138,7 @@ func (c *Conn) ExportEarlyKeyingMaterial(label string, context []byte, length in
 var ErrNoEarlyData = errors.New("no early data")
 
 func export(length int, fill func(out []byte) error) ([]byte, error) {
-	if length <= 0 {
+	if length <= 0 || length > 255*48 { // of the largest hash
 		return nil, fmt.Errorf("baretls: exporter length %d", length)
 	}
 	out := make([]byte, length)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/baretls/baretls/internal/handshake"
 )
@@ -87,7 +88,7 @@ func (s MayEncryptEarlyData) BytesLeft() int {
 	if s.check() != nil {
 		return 0
 	}
-	return int(s.c.core.EarlyLeft)
+	return int(min(s.c.core.EarlyLeft, math.MaxInt32))
 }
 
 // EncryptedLen is the exact size in bytes of n bytes of early data when they
@@ -108,7 +109,7 @@ func (s MayEncryptEarlyData) Encrypt(earlyData, out []byte) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
-	if len(earlyData) > s.BytesLeft() {
+	if uint64(len(earlyData)) > uint64(s.c.core.EarlyLeft) {
 		return 0, ErrExceededEarlyData
 	}
 	n, ok := s.c.core.SealedEarlyLen(len(earlyData))

@@ -27,7 +27,7 @@ func (e *Error) Error() string {
 	if e.received {
 		return "baretls: the peer sent an alert: " + strings.TrimPrefix(tls.AlertError(e.alert).Error(), "tls: ")
 	}
-	return "baretls: " + e.cause.Error()
+	return "baretls: " + strings.TrimPrefix(e.cause.Error(), "baretls: ")
 }
 
 // Alert returns the alert that ended the connection. It is false if there was

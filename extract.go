@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/baretls/baretls/internal/fault"
 	"github.com/baretls/baretls/internal/record"
 )
 
@@ -57,6 +58,9 @@ var (
 // docs/ktls.md has the steps.
 func (c *Conn) DangerousExtractSecrets() (*ExtractedSecrets, error) {
 	secrets, _, err := c.extract()
+	if err == nil {
+		c.machine.Forget()
+	}
 	return secrets, err
 }
 
@@ -118,6 +122,9 @@ type KernelUpdate struct {
 // the alert of the *Error, and every later call returns the same.
 func (k *KernelConn) HandleHandshake(content []byte) (KernelUpdate, error) {
 	c := &k.conn
+	if c.core == nil {
+		return KernelUpdate{}, errZeroConn
+	}
 	if c.err != nil {
 		return KernelUpdate{}, c.err
 	}
@@ -140,13 +147,34 @@ func (k *KernelConn) HandleHandshake(content []byte) (KernelUpdate, error) {
 }
 
 // SawData tells that the record layer has opened application data. A peer that
-// sends 33 key updates or tickets without any in between is refused.
-func (k *KernelConn) SawData() { k.conn.core.SawData() }
+// sends 33 key updates or tickets without any in between is refused, and so is
+// data in the middle of a handshake message: that is an *Error like those of
+// HandleHandshake.
+func (k *KernelConn) SawData() error {
+	c := &k.conn
+	switch {
+	case c.core == nil:
+		return errZeroConn
+	case c.err != nil:
+		return c.err
+	case c.core.In.Partial():
+		c.fail(fault.InterleavedRecord.With("%v", record.ApplicationData))
+		return c.err
+	}
+	c.core.SawData()
+	return nil
+}
+
+// Format keeps secrets out of what %v and its kin print.
+func (k KernelConn) Format(s fmt.State, verb rune) { fmt.Fprint(s, "KernelConn(secret)") }
 
 // RefreshTrafficKeys returns the KeyUpdate that changes the keys of both
 // directions, and the new keys for ours.
 func (k *KernelConn) RefreshTrafficKeys() (KernelUpdate, error) {
 	c := &k.conn
+	if c.core == nil {
+		return KernelUpdate{}, errZeroConn
+	}
 	if c.err != nil {
 		return KernelUpdate{}, c.err
 	}
@@ -164,10 +192,10 @@ func (k *KernelConn) RefreshTrafficKeys() (KernelUpdate, error) {
 // when the next one has the given sequence number: with the last of them
 // RefreshTrafficKeys is due (Section 5.5).
 func (k *KernelConn) RecordsLeft(sequence uint64) uint64 {
-	if limit := k.conn.core.Out.Limit(); sequence < limit {
-		return limit - sequence
+	if k.conn.core == nil || sequence >= k.conn.core.Out.Limit() {
+		return 0
 	}
-	return 0
+	return k.conn.core.Out.Limit() - sequence
 }
 
 // written takes what the connection wanted to send.

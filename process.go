@@ -33,8 +33,12 @@ type Status struct {
 // EncodeTLSData and a TransmitTLSData; then, and from then on, the call returns
 // the same *Error. Discard counts on error too: all bytes are to be dropped.
 func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
+	if c.core == nil {
+		return Status{}, errZeroConn
+	}
 	c.in, c.used = incoming, 0
 	state := c.turn()
+	c.unread = len(c.in) - c.used
 	status := Status{c.used, state}
 	switch c.at {
 	case atQuiet, atWrite, atClosed:
@@ -81,6 +85,7 @@ func (c *Conn) turn() State {
 		c.peerTold = true
 		return c.enter(atPeerClosed, PeerClosed{})
 	case c.peerClosed && c.core.WriteClosed:
+		c.core.ForgetTraffic()
 		return c.enter(atClosed, Closed{})
 	}
 	c.core.In.Release()
@@ -126,7 +131,9 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 	b := c.in[c.used:]
 	c.need = record.HeaderLen - len(b)
 	if c.need <= 0 {
-		h, err := record.ParseHeader(b, c.core.In.Protected())
+		// Rejected early data is protected, by keys that we do not have.
+		protected := c.core.In.Protected() || c.core.Skipping() && isData(b)
+		h, err := record.ParseHeader(b, protected)
 		if err != nil {
 			c.fail(c.firstRecord(err, b))
 			return nil, false
@@ -134,7 +141,8 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 		c.need = record.HeaderLen + h.Length - len(b)
 	}
 	if c.need > 0 {
-		if c.inputClosed {
+		// A turn that was not given all that is left does not say how it ends.
+		if c.inputClosed && len(c.in) >= c.unread {
 			c.fail(fault.Truncated.Because(io.ErrUnexpectedEOF))
 		}
 		return nil, false

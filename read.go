@@ -22,6 +22,7 @@ func (c *Conn) readRecord(at place) (AppDataRecord, bool) {
 		return AppDataRecord{}, false
 	}
 	c.used += len(rec)
+	c.unread -= len(rec)
 	if t != record.ApplicationData {
 		err = c.content(t, payload)
 		payload = nil
@@ -42,10 +43,11 @@ func (c *Conn) data(payload []byte) error {
 		return fault.InterleavedRecord.With("%v", record.ApplicationData)
 	case len(payload) == 0:
 		return c.brought(false)
-	case c.core.EarlyRead:
-		return c.core.TakeEarlyData(len(payload))
 	}
 	c.useless = 0
+	if c.core.EarlyRead {
+		return c.core.TakeEarlyData(len(payload))
+	}
 	c.core.SawData()
 	return nil
 }

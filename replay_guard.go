@@ -31,13 +31,18 @@ const ReplayWindow = 2 * handshake.EarlyDataWindow
 
 // NewReplayGuard returns a ReplayGuard in memory for so many flights in a
 // ReplayWindow; when there are more, it cannot tell, and early data is
-// rejected for a while. A capacity of 0 stands for 65536. A flight takes about
+// rejected for a while. It goes by time.Now: configs that share it must have
+// that clock. A capacity of 0 stands for 65536. A flight takes about
 // 100 bytes.
 func NewReplayGuard(capacity int) ReplayGuard {
+	return newReplayGuard(capacity, time.Now)
+}
+
+func newReplayGuard(capacity int, now func() time.Time) *replayGuard {
 	if capacity <= 0 {
 		capacity = 1 << 16
 	}
-	return &replayGuard{capacity: capacity, since: time.Now(), now: time.Now}
+	return &replayGuard{capacity: capacity, since: now(), now: now}
 }
 
 // replayGuard has two generations: what is in the older one is at least a

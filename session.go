@@ -1,6 +1,7 @@
 package baretls
 
 import (
+	"bytes"
 	"container/list"
 	"errors"
 	"fmt"
@@ -30,21 +31,31 @@ func (s *ClientSession) UnmarshalBinary(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("baretls: %w", err)
 	}
-	if len(parsed.Ticket) == 0 {
-		return errors.New("baretls: session without a ticket")
+	if len(parsed.Ticket) == 0 || len(parsed.PeerChain) == 0 {
+		return errors.New("baretls: session without a ticket, or without the server's certificates")
 	}
 	s.s = parsed
 	return nil
 }
 
-// Expires is when the session becomes useless.
-func (s *ClientSession) Expires() time.Time { return s.s.Created.Add(s.s.Lifetime) }
+// Expires is when the session becomes useless. The zero ClientSession always is.
+func (s *ClientSession) Expires() time.Time {
+	if s.s == nil {
+		return time.Time{}
+	}
+	return s.s.Created.Add(s.s.Lifetime)
+}
 
 // MaxEarlyData is how many bytes of 0-RTT data the server allows with it.
-func (s *ClientSession) MaxEarlyData() int { return int(s.s.MaxEarlyData) }
+func (s *ClientSession) MaxEarlyData() uint32 {
+	if s.s == nil {
+		return 0
+	}
+	return s.s.MaxEarlyData
+}
 
 // Format keeps the secrets out of what %v and its kin print.
-func (s *ClientSession) Format(f fmt.State, verb rune) { fmt.Fprint(f, "ClientSession(secret)") }
+func (s ClientSession) Format(f fmt.State, verb rune) { fmt.Fprint(f, "ClientSession(secret)") }
 
 // ClientSessionStore is where a client keeps its sessions. The key stands for
 // all that must be alike for a session to be offered: the server's name, the
@@ -198,8 +209,13 @@ func (c clientSessions) Put(key string, s *handshake.Session) {
 }
 
 func (c clientSessions) Take(key string) *handshake.Session {
-	if session := c.store.Take(key); session != nil {
-		return session.s
+	session := c.store.Take(key)
+	if session == nil || session.s == nil {
+		return nil
 	}
-	return nil
+	// The machine clears the secret when it is used up, and a store may have
+	// handed out what it keeps.
+	own := *session.s
+	own.PSK = bytes.Clone(own.PSK)
+	return &own
 }

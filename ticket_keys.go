@@ -1,6 +1,7 @@
 package baretls
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -284,7 +285,7 @@ const sessionIDLen = 32
 func (t statefulTickets) Issue(session []byte, expires time.Time) ([]byte, error) {
 	id := make([]byte, sessionIDLen)
 	rand.Read(id)
-	return id, t.store.Put(string(id), session, expires)
+	return id, t.store.Put(string(id), bytes.Clone(session), expires)
 }
 
 func (t statefulTickets) Redeem(ticket []byte) (session []byte, once bool) {

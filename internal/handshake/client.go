@@ -157,6 +157,12 @@ func (c *Client) State() string { return clientTable[c.state].name }
 
 // Forget implements Machine.
 func (c *Client) Forget() {
+	if c.clientHandshake != nil {
+		if c.session != nil {
+			c.session.Clear()
+		}
+		c.clientHandshake = nil
+	}
 	c.resumption.Clear()
 	c.Core.Forget()
 }

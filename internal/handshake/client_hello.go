@@ -108,7 +108,13 @@ func (c *Client) sendHello() error {
 	}
 	b := c.Out.Buffer()
 	start := len(b)
-	if b = c.hello.Append(b); b == nil {
+	hello := c.hello.Append(b)
+	if hello == nil && c.session != nil { // a ticket is worth less than a connection
+		c.dropSession()
+		psk = false
+		hello = c.hello.Append(b)
+	}
+	if b = hello; b == nil {
 		return fault.IllegalParameter.With("cookie of %d bytes does not fit into a ClientHello", len(c.hello.Cookie))
 	}
 	if psk {

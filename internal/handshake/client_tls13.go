@@ -82,6 +82,9 @@ func (c *Client) serverHello(m message) (state, error) {
 		return c.serverHello12(&h, m)
 	}
 	if !h.Has.Has(wire.ExtKeyShare) {
+		if h.Has.Has(wire.ExtPreSharedKey) { // Section 4.3.11: psk_ke was not offered
+			return 0, fault.IllegalParameter.With("pre_shared_key without key_share")
+		}
 		return 0, fault.MissingExtension.With("ServerHello without key_share")
 	}
 	id := tls.CurveID(h.KeyShareGroup)

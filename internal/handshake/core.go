@@ -212,10 +212,16 @@ func (c *Core) drop() {
 // Forget is Machine.Forget for what both roles have.
 func (c *Core) Forget() {
 	c.drop()
-	c.readSecret.Clear()
-	c.writeSecret.Clear()
+	c.ForgetTraffic()
 	c.exporter.Clear()
 	c.forget12()
+}
+
+// ForgetTraffic clears what makes keys: a connection that is closed needs no
+// more of them.
+func (c *Core) ForgetTraffic() {
+	c.readSecret.Clear()
+	c.writeSecret.Clear()
 }
 
 // ExportEarly computes keying material from the early_exporter_secret, which

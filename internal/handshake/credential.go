@@ -52,6 +52,9 @@ func NewCredential(cert *tls.Certificate) (*Credential, error) {
 	if own, ok := pub.Key.(interface{ Equal(crypto.PublicKey) bool }); !ok || !own.Equal(key.Public()) {
 		return nil, errors.New("private key does not belong to the certificate")
 	}
+	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return nil, errors.New("the certificate's key usage is not for signatures") // Section 4.5.1.2
+	}
 	schemes, schemes12 := algo.SchemesFor(pub), algo.SchemesFor12(pub)
 	if only := cert.SupportedSignatureAlgorithms; only != nil {
 		excluded := func(s *algo.Scheme) bool { return !slices.Contains(only, s.ID) }

@@ -129,7 +129,7 @@ func (c *Core) SealEarlyData(dst, data []byte) int {
 // SealedEarlyLen is the exact size of n bytes of early data, and whether the
 // keys last for them (Section 5.5).
 func (c *Core) SealedEarlyLen(n int) (size int, ok bool) {
-	if n == 0 {
+	if n <= 0 {
 		return 0, true
 	}
 	f := c.Out.Fragment()
@@ -160,14 +160,14 @@ func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice) {
 		return
 	}
 	if s.session == nil || s.sessionIndex != 0 || s.retried ||
-		s.session.MaxEarlyData == 0 || s.policy.MaxEarlyData == 0 ||
+		s.session.MaxEarlyData == 0 || s.policy.MaxEarlyData < s.session.MaxEarlyData ||
 		s.session.Suite != ch.suite.ID || s.session.ALPN != s.Facts.ALPN ||
 		!s.fresh() {
 		s.rejectEarlyData()
 		return
 	}
 	s.Facts.EarlyData = EarlyDataAccepted
-	s.EarlyLeft = min(s.policy.MaxEarlyData, s.session.MaxEarlyData)
+	s.EarlyLeft = s.session.MaxEarlyData
 }
 
 // fresh is anti-replay: the ticket's age first, then the register. What cannot
@@ -192,7 +192,11 @@ func (s *Server) fresh() bool {
 
 func (s *Server) rejectEarlyData() {
 	s.Facts.EarlyData = EarlyDataRejected
-	s.skip = max(int(min(s.policy.MaxEarlyData, 1<<30)), minSkip)
+	allowed := s.policy.MaxEarlyData
+	if s.session != nil {
+		allowed = max(allowed, s.session.MaxEarlyData)
+	}
+	s.skip = max(int(min(allowed, 1<<30)), minSkip)
 }
 
 // readEarlyData changes the read keys to those of early data. The transcript
@@ -228,7 +232,7 @@ func (s *Server) endOfEarlyData(m message) (state, error) {
 
 // TakeEarlyData counts n bytes of early data against the limit.
 func (c *Core) TakeEarlyData(n int) error {
-	if n > int(c.EarlyLeft) {
+	if uint64(n) > uint64(c.EarlyLeft) {
 		return fault.TooMuchEarlyData
 	}
 	c.EarlyLeft -= uint32(n)
@@ -236,14 +240,18 @@ func (c *Core) TakeEarlyData(n int) error {
 }
 
 // SkipEarlyData reports whether a record that cannot be read, with a body of n
-// bytes, is rejected early data that is to be skipped.
+// bytes, is rejected early data that is to be skipped. What is counted is the
+// data that it can hold.
 func (c *Core) SkipEarlyData(n int) bool {
-	if c.skip < n || n <= record.TagLen {
+	if n = n - record.TagLen - 1; n < 0 || c.skip <= 0 || c.skip < n {
 		return false
 	}
-	c.skip -= n
+	c.skip -= max(n, 1)
 	return true
 }
+
+// Skipping reports whether rejected early data may come.
+func (c *Core) Skipping() bool { return c.skip > 0 }
 
 // EndSkipping: "Once a record is deprotected successfully, it is treated as
 // the start of the client's second flight".

@@ -37,8 +37,10 @@ func (c *Core) keyUpdate(m message) error {
 	if err := u.Parse(m.body()); err != nil {
 		return err
 	}
-	if c.idle++; c.idle > maxIdleMessages {
-		return fault.TooManyKeyUpdates
+	if !c.requested { // an answer to us is no flood
+		if c.idle++; c.idle > maxIdleMessages {
+			return fault.TooManyKeyUpdates
+		}
 	}
 	kdf := keyschedule.NewKDF(c.suite.NewHash)
 	defer kdf.Clear()
@@ -126,7 +128,7 @@ func (c *Core) Exhausts(n int) bool {
 
 // SealedLen is the exact size on the wire of n bytes of application data.
 func (c *Core) SealedLen(n int) int {
-	if n == 0 {
+	if n <= 0 {
 		return 0
 	}
 	records, updates := c.dataRecords(n)

@@ -35,7 +35,7 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 		return fault.IllegalParameter.With("ticket_lifetime of %d seconds", t.Lifetime)
 	}
 	c.Facts.Tickets++
-	if c.policy.Sessions == nil || lifetime == 0 {
+	if c.policy.Sessions == nil || lifetime == 0 || len(t.Ticket) > maxTicket {
 		return nil
 	}
 	s := c.newSession(c.policy.Now())
@@ -58,7 +58,7 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 // Finished.
 func (s *Server) sendTickets() error {
 	n := s.ticketCount
-	if n == 0 {
+	if n == 0 || s.WriteClosed {
 		return nil
 	}
 	resumption := s.main.Resumption(s.kdf, s.transcript.Sum())
@@ -77,7 +77,9 @@ func (s *Server) sendTickets() error {
 		session.AgeAdd = binary.BigEndian.Uint32(ageAdd[:])
 		nonce := []byte{byte(i)}
 		resumption.PSK(s.kdf, nonce, session.PSK)
-		ticket, err := s.policy.Tickets.Issue(session.Append(nil), now.Add(session.Lifetime))
+		encoded := session.Append(nil)
+		ticket, err := s.policy.Tickets.Issue(encoded, now.Add(session.Lifetime))
+		clear(encoded)
 		session.Clear()
 		if err != nil || len(ticket) > maxTicket {
 			return nil // resumption is an offer, not a promise

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/tls"
 	"slices"
@@ -57,11 +58,11 @@ func (c *Client) offerSession() {
 // sessionFits decides what the store cannot: whether the session is still good
 // and the hello can lead back to it.
 func (c *Client) sessionFits(s *Session) bool {
-	now := c.policy.Now()
-	if !s.Usable(now) || s.Lifetime == 0 {
+	suite := algo.SuiteByID(s.Suite)
+	if !s.Usable(c.policy.Now()) || s.Lifetime == 0 || len(s.PSK) != secretLen(suite) ||
+		s.ServerName != c.Facts.ServerName || len(s.PeerChain) == 0 {
 		return false
 	}
-	suite := algo.SuiteByID(s.Suite)
 	switch {
 	case s.Version == tls.VersionTLS12:
 		if !c.policy.TLS12 || c.policy.suite(s.Suite) == nil || c.policy.RequireEMS && !s.EMS {
@@ -104,9 +105,14 @@ func (c *Client) sealBinder(hello []byte) {
 	binderKey.Clear()
 }
 
-// dropSession withdraws the PSK from a hello that is sent again.
+// dropSession withdraws the PSK, and the early data that would go with it.
 func (c *Client) dropSession() {
-	c.hello.Has = c.hello.Has.Without(wire.ExtPreSharedKey)
+	c.hello.Has = c.hello.Has.Without(wire.ExtPreSharedKey).Without(wire.ExtEarlyData)
+	if c.Facts.EarlyData == EarlyDataOffered {
+		c.Facts.EarlyData, c.EarlyLeft = EarlyDataNone, 0
+	}
+	c.hello.SessionTicket = nil
+	c.session.Clear()
 	c.session = nil
 	c.early.Clear()
 }
@@ -227,7 +233,7 @@ func (s *Server) resume() {
 	s.Facts.VerifiedChains = s.session.chains
 	s.Facts.PeerScheme = s.session.Scheme
 	if len(s.session.AppData) > 0 {
-		s.resumed = &Session{AppData: s.session.AppData}
+		s.resumed = &Session{AppData: bytes.Clone(s.session.AppData)}
 	}
 }
 
@@ -239,7 +245,7 @@ func (c *Core) newSession(now time.Time) *Session {
 		Suite:      c.suite.ID,
 		Group:      c.Facts.Group,
 		Scheme:     c.Facts.PeerScheme,
-		Created:    now,
+		Created:    now.Round(0), // the wall clock: a suspended machine's tickets grow old
 		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
 		ALPN:       c.Facts.ALPN,

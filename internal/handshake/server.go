@@ -152,5 +152,17 @@ func (s *Server) ResumptionData() []byte {
 	return s.resumed.AppData
 }
 
+// Forget implements Machine.
+func (s *Server) Forget() {
+	if s.serverHandshake != nil {
+		s.clientApp.Clear()
+		if s.session != nil {
+			s.session.Clear()
+		}
+		s.serverHandshake = nil
+	}
+	s.Core.Forget()
+}
+
 // PrepareAlert implements Machine: a server's keys change with its flight.
 func (s *Server) PrepareAlert() {}

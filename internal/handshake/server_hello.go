@@ -115,8 +115,8 @@ func (s *Server) checkHello13(h *wire.ClientHello) error {
 			return fault.MissingExtension.With("pre_shared_key without psk_key_exchange_modes")
 		}
 	}
-	// Without a PSK that we would take, the handshake is by certificate.
-	if !h.Has.Has(wire.ExtSignatureAlgorithms) || !h.Has.Has(wire.ExtSupportedGroups) {
+	if !h.Has.Has(wire.ExtSupportedGroups) ||
+		!h.Has.Has(wire.ExtSignatureAlgorithms) && !h.Has.Has(wire.ExtPreSharedKey) {
 		return fault.MissingExtension.With("signature_algorithms and supported_groups")
 	}
 	for group := range h.KeyShares.All() {
@@ -208,6 +208,9 @@ func (s *Server) chooseProtocol(h *wire.ClientHello) error {
 // chooseCredential picks the certificate by name and by the signature schemes
 // of the client: Section 4.5.1.2.
 func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Scheme, error) {
+	if !h.Has.Has(wire.ExtSignatureAlgorithms) {
+		return nil, nil, fault.MissingExtension.With("signature_algorithms, and no PSK is taken")
+	}
 	if s.policy.Pick != nil {
 		credential, err := s.policy.Pick(h)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -27,6 +28,7 @@ func (s *Server) retry(h *wire.ClientHello, ch *choice) (state, error) {
 	var sealed []byte
 	if key := s.policy.CookieKey; key != nil {
 		sealed = appendCookie(nil, key, cookie{
+			issued:     s.policy.Now().UnixMilli(),
 			suite:      ch.suite.ID,
 			group:      s.retryGroupID(),
 			invariant:  s.invariant,
@@ -77,7 +79,7 @@ func (s *Server) secondHello(m message) (state, error) {
 		return 0, fault.HelloChanged
 	}
 	if s.policy.CookieKey != nil {
-		if _, ok := openCookie(s.policy.CookieKey, h.Cookie); !ok {
+		if _, ok := openCookie(s.policy.CookieKey, h.Cookie, s.policy.Now()); !ok {
 			return 0, fault.HelloChanged.With("cookie")
 		}
 	} else if h.Has.Has(wire.ExtCookie) {
@@ -94,7 +96,7 @@ func (s *Server) secondHello(m message) (state, error) {
 // sent with the same key: all that is needed of it is in the cookie, "allowing
 // the server to offload state to the client" (Section 4.3.2).
 func (s *Server) resumeRetry(h *wire.ClientHello, ch *choice, m message) (state, error) {
-	cookie, ok := openCookie(s.policy.CookieKey, h.Cookie)
+	cookie, ok := openCookie(s.policy.CookieKey, h.Cookie, s.policy.Now())
 	if !ok || cookie.suite != ch.suite.ID || len(cookie.helloHash) != ch.suite.Hash.Size() {
 		return 0, fault.HelloChanged.With("cookie")
 	}
@@ -151,7 +153,7 @@ func invariant(h *wire.ClientHello) (digest [sha256.Size]byte) {
 	for code, raw := range wire.RawExtensions(h.Extensions) {
 		switch code {
 		case wire.ExtKeyShare.Code(), wire.ExtEarlyData.Code(), wire.ExtCookie.Code(),
-			wire.ExtPreSharedKey.Code(), wire.ExtPadding.Code():
+			wire.ExtPreSharedKey.Code(), wire.ExtPadding.Code(), wire.ExtEncryptedClientHello.Code():
 		default:
 			hash.Write(raw)
 		}
@@ -178,6 +180,7 @@ func identities(h *wire.ClientHello) (digest [sha256.Size]byte) {
 // A cookie is what a stateless server needs to know again, and a MAC:
 //
 //	struct {
+//	    uint64 issued;                 /* Unix time in milliseconds */
 //	    CipherSuite suite;
 //	    NamedGroup group;              /* 0: not asked for */
 //	    opaque invariant[32];          /* see invariant */
@@ -186,6 +189,7 @@ func identities(h *wire.ClientHello) (digest [sha256.Size]byte) {
 //	    opaque mac[32];                /* HMAC-SHA256 of all before */
 //	} Cookie;
 type cookie struct {
+	issued                int64
 	suite                 uint16
 	group                 tls.CurveID
 	invariant, identities [sha256.Size]byte
@@ -193,6 +197,7 @@ type cookie struct {
 }
 
 func appendCookie(b, key []byte, c cookie) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(c.issued))
 	b = binary.BigEndian.AppendUint16(b, c.suite)
 	b = binary.BigEndian.AppendUint16(b, uint16(c.group))
 	b = append(b, c.invariant[:]...)
@@ -208,17 +213,22 @@ func (s *Server) retryGroupID() tls.CurveID {
 	return s.retryGroup.ID
 }
 
-func openCookie(key, b []byte) (c cookie, ok bool) {
+// cookieLifetime is how long a client may take for its second hello.
+const cookieLifetime = 30 * time.Second
+
+func openCookie(key, b []byte, now time.Time) (c cookie, ok bool) {
 	content := len(b) - sha256.Size
-	if content < 4+2*sha256.Size || !hmac.Equal(b[content:], cookieMAC(key, b[:content])) {
+	if content < 12+2*sha256.Size || !hmac.Equal(b[content:], cookieMAC(key, b[:content])) {
 		return c, false
 	}
-	c.suite = binary.BigEndian.Uint16(b)
-	c.group = tls.CurveID(binary.BigEndian.Uint16(b[2:]))
-	copy(c.invariant[:], b[4:])
-	copy(c.identities[:], b[4+sha256.Size:])
-	c.helloHash = bytes.Clone(b[4+2*sha256.Size : content])
-	return c, true
+	c.issued = int64(binary.BigEndian.Uint64(b))
+	c.suite = binary.BigEndian.Uint16(b[8:])
+	c.group = tls.CurveID(binary.BigEndian.Uint16(b[10:]))
+	copy(c.invariant[:], b[12:])
+	copy(c.identities[:], b[12+sha256.Size:])
+	c.helloHash = bytes.Clone(b[12+2*sha256.Size : content])
+	age := now.Sub(time.UnixMilli(c.issued))
+	return c, age >= -clockSkew && age <= cookieLifetime
 }
 
 func cookieMAC(key, b []byte) []byte {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -308,18 +309,18 @@ func TestCookiesThatAreRefused(t *testing.T) {
 func TestEveryBitOfACookieIsAuthentic(t *testing.T) {
 	var digest [32]byte
 	c := cookieOf(algo.SuiteByID(tls.TLS_AES_128_GCM_SHA256), nil, make([]byte, 32), digest)
-	if _, ok := openCookie(cookieKey, c); !ok {
+	if _, ok := openCookie(cookieKey, c, time.Now()); !ok {
 		t.Fatal("a cookie does not open")
 	}
 	for bit := range 8 * len(c) {
 		flipped := bytes.Clone(c)
 		flipped[bit/8] ^= 1 << (bit % 8)
-		if _, ok := openCookie(cookieKey, flipped); ok {
+		if _, ok := openCookie(cookieKey, flipped, time.Now()); ok {
 			t.Errorf("a cookie with bit %d flipped opens", bit)
 		}
 	}
 	for n := range len(c) {
-		if _, ok := openCookie(cookieKey, c[:n]); ok {
+		if _, ok := openCookie(cookieKey, c[:n], time.Now()); ok {
 			t.Errorf("a cookie that is cut to %d bytes opens", n)
 		}
 	}
@@ -376,7 +377,7 @@ func TestCookiesThatAreOursButDoNotFit(t *testing.T) {
 
 // cookieOf is a cookie for a first hello without PSKs.
 func cookieOf(suite *algo.Suite, group *algo.Group, helloHash []byte, invariant [32]byte) []byte {
-	c := cookie{suite: suite.ID, invariant: invariant, helloHash: helloHash}
+	c := cookie{issued: time.Now().UnixMilli(), suite: suite.ID, invariant: invariant, helloHash: helloHash}
 	if group != nil {
 		c.group = group.ID
 	}

@@ -135,7 +135,7 @@ func ParseSession(b []byte) (*Session, error) {
 	}
 	suite := algo.SuiteByID(s.Suite)
 	if suite == nil || suite.Version != s.Version || len(psk) != secretLen(suite) ||
-		created > maxMillis || origin > created || time.Duration(lifetime)*time.Second > MaxLifetime {
+		created > maxMillis || origin > maxMillis || time.Duration(lifetime)*time.Second > MaxLifetime {
 		return nil, errSession
 	}
 	s.Group, s.Scheme = tls.CurveID(group), tls.SignatureScheme(scheme)
@@ -184,7 +184,10 @@ func (s *Session) certificates() ([]*x509.Certificate, error) {
 }
 
 // Clear erases the secret of a session that has been used up.
-func (s *Session) Clear() { clear(s.PSK) }
+func (s *Session) Clear() {
+	clear(s.PSK)
+	s.PSK = nil
+}
 
 func appendBytes8(b, v []byte) []byte { return append(append(b, byte(len(v))), v...) }
 

@@ -56,8 +56,8 @@ type Header struct {
 
 // ParseHeader reads the header at the front of b, which has at least HeaderLen
 // bytes, and judges it by what can be known without opening the record.
-// The version is only checked to be one of TLS or SSL 3.0: Section 5.1 wants
-// it ignored, Appendix E.5 wants anything older refused.
+// The version is only checked not to be older than SSL 3.0: Section 5.1 wants
+// it ignored, Appendix E.5 wants such records refused.
 func ParseHeader(b []byte, protected bool) (Header, error) {
 	h := Header{
 		Type:    ContentType(b[0]),
@@ -67,7 +67,7 @@ func ParseHeader(b []byte, protected bool) (Header, error) {
 	if h.Type < ChangeCipherSpec || h.Type > ApplicationData {
 		return h, fault.UnexpectedRecord.With("type %d", b[0])
 	}
-	if b[1] != 3 {
+	if b[1] < 3 {
 		return h, fault.RecordVersion.With("%#04x", h.Version)
 	}
 	limit := MaxPlaintext

@@ -82,7 +82,7 @@ func TestHeadersAreJudgedBeforeTheRecordIsThere(t *testing.T) {
 		{"version 3.255, which is to be ignored", [5]byte{22, 3, 255, 0, 9}, fine, fine},
 		{"version 2.0", [5]byte{22, 2, 0, 0, 9}, fault.RecordVersion, fault.RecordVersion},
 		{"version 0.0", [5]byte{22, 0, 0, 0, 9}, fault.RecordVersion, fault.RecordVersion},
-		{"version 4.3", [5]byte{22, 4, 3, 0, 9}, fault.RecordVersion, fault.RecordVersion},
+		{"version 4.3, which is ignored", [5]byte{22, 4, 3, 0, 9}, fine, fine},
 		{"type 19", [5]byte{19, 3, 3, 0, 9}, fault.UnexpectedRecord, fault.UnexpectedRecord},
 		{"type 24, heartbeat", [5]byte{24, 3, 3, 0, 9}, fault.UnexpectedRecord, fault.UnexpectedRecord},
 		{"type 0", [5]byte{0, 3, 3, 0, 9}, fault.UnexpectedRecord, fault.UnexpectedRecord},
