@@ -8,7 +8,7 @@ import (
 	"github.com/baretls/baretls/internal/wire"
 )
 
-// offered are the extensions of every ClientHello.
+// clientOffer are the extensions of every ClientHello.
 const clientOffer = 1<<wire.ExtSupportedVersions | 1<<wire.ExtSupportedGroups |
 	1<<wire.ExtSignatureAlgorithms | 1<<wire.ExtKeyShare |
 	1<<wire.ExtStatusRequest | 1<<wire.ExtSCT | 1<<wire.ExtRecordSizeLimit
