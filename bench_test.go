@@ -260,14 +260,18 @@ var benchHandshakes = []struct {
 
 // BenchmarkHandshake is a full handshake, both ends of it, without resumption:
 // the client verifies the chain and its name, and both ends' Finished count.
+// The client comes back to the same server, whose chain it remembers; "first"
+// is a client that has never been there, and has a config to compile.
 func BenchmarkHandshake(b *testing.B) {
+	roots, _ := tlstest.CA()
 	for _, h := range benchHandshakes {
-		b.Run(h.name, func(b *testing.B) {
-			roots, _ := tlstest.CA()
-			clientConfig := &baretls.ClientConfig{
+		newConfig := func() *baretls.ClientConfig {
+			return &baretls.ClientConfig{
 				RootCAs: roots,
 				Groups:  []tls.CurveID{h.kx},
 			}
+		}
+		run := func(b *testing.B, clientConfig func() *baretls.ClientConfig) {
 			serverConfig := &baretls.ServerConfig{
 				Certificates: []tls.Certificate{tlstest.Leaf(h.cert)},
 				Groups:       []tls.CurveID{h.kx},
@@ -277,12 +281,17 @@ func BenchmarkHandshake(b *testing.B) {
 			var client, server loopEnd // their buffers are a caller's, and reused
 			b.ReportAllocs()
 			for b.Loop() {
-				connect(b, &client, &server, clientConfig, serverConfig)
+				connect(b, &client, &server, clientConfig(), serverConfig)
 				if got := client.conn.NegotiatedKeyExchangeGroup(); got != h.kx {
 					b.Fatalf("group is %v, want %v", got, h.kx)
 				}
 			}
+		}
+		b.Run(h.name, func(b *testing.B) {
+			known := newConfig()
+			run(b, func() *baretls.ClientConfig { return known })
 		})
+		b.Run(h.name+"/first", func(b *testing.B) { run(b, newConfig) })
 	}
 }
 
@@ -322,6 +331,94 @@ func BenchmarkStdHandshake(b *testing.B) {
 	}
 }
 
+// benchResumptions are the key exchanges of the resumptions that are measured.
+var benchResumptions = []struct {
+	kx   tls.CurveID
+	name string
+}{
+	{tls.X25519, "kx=X25519"},
+	{tls.X25519MLKEM768, "kx=X25519MLKEM768"},
+}
+
+// BenchmarkResumed is a handshake with the ticket of the one before: PSK and
+// key exchange, a new ticket, and a byte of data behind it, which is what makes
+// a client of crypto/tls read the ticket.
+func BenchmarkResumed(b *testing.B) {
+	roots, _ := tlstest.CA()
+	for _, r := range benchResumptions {
+		b.Run(r.name, func(b *testing.B) {
+			clientConfig := &baretls.ClientConfig{
+				RootCAs: roots,
+				Groups:  []tls.CurveID{r.kx},
+			}
+			serverConfig := &baretls.ServerConfig{
+				Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)},
+				Groups:       []tls.CurveID{r.kx},
+			}
+			var client, server loopEnd
+			connect(b, &client, &server, clientConfig, serverConfig)
+			b.ReportAllocs()
+			for b.Loop() {
+				connect(b, &client, &server, clientConfig, serverConfig)
+				if got := client.conn.HandshakeKind(); got != baretls.HandshakeResumed {
+					b.Fatalf("the handshake is %v, want a resumed one", got)
+				}
+				var err error
+				if client.in, err = server.quiet(b).AppendEncrypted(client.in, []byte{0}); err != nil {
+					b.Fatal(err)
+				}
+				client.received = 0
+				if err := client.run(&server); err != nil || client.received != 1 {
+					b.Fatalf("%d bytes and error %v came behind the ticket, want one and none", client.received, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkStdResumed is the same by crypto/tls: see BenchmarkStdHandshake.
+func BenchmarkStdResumed(b *testing.B) {
+	for _, r := range benchResumptions {
+		b.Run(r.name, func(b *testing.B) {
+			clientConfig, serverConfig := stdConfigs(tlstest.ECDSAP256)
+			clientConfig.CurvePreferences = []tls.CurveID{r.kx}
+			serverConfig.CurvePreferences = []tls.CurveID{r.kx}
+			clientConfig.SessionTicketsDisabled, serverConfig.SessionTicketsDisabled = false, false
+			clientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+			clientPipe, serverPipe := newPipe()
+			accepted, done := make(chan *tls.Conn), make(chan error)
+			go func() {
+				for conn := range accepted {
+					_, err := conn.Write([]byte{0})
+					done <- err
+				}
+			}()
+			defer close(accepted)
+			data := make([]byte, 1)
+			handshake := func() *tls.Conn {
+				clientPipe.reset()
+				serverPipe.reset()
+				client := tls.Client(clientPipe, clientConfig)
+				accepted <- tls.Server(serverPipe, serverConfig)
+				if _, err := client.Read(data); err != nil {
+					b.Fatal(err)
+				}
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+				return client
+			}
+			handshake()
+			b.ReportAllocs()
+			for b.Loop() {
+				if state := handshake().ConnectionState(); !state.DidResume || state.CurveID != r.kx {
+					b.Fatalf("resumed is %t with group %v, want a resumption with %v", state.DidResume, state.CurveID, r.kx)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkHandshakeFloor is the public-key cryptography alone of the first of
 // the handshakes, by the same calls of the standard library: what is left of a
 // handshake if TLS costs nothing and certificates come parsed.
@@ -348,6 +445,18 @@ func BenchmarkHandshakeFloor(b *testing.B) {
 			if !ecdsa.VerifyASN1(public, digest, signature) {
 				b.Fatal("a signature does not verify")
 			}
+		}
+	})
+}
+
+// BenchmarkResumedFloor is the key exchange alone of a resumption, likewise.
+func BenchmarkResumedFloor(b *testing.B) {
+	b.Run(benchResumptions[0].name, func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			client, server := benchMust(ecdh.X25519().GenerateKey(rand.Reader)), benchMust(ecdh.X25519().GenerateKey(rand.Reader))
+			benchMust(client.ECDH(server.PublicKey()))
+			benchMust(server.ECDH(client.PublicKey()))
 		}
 	})
 }

@@ -17,6 +17,7 @@
 //
 //   - [EncodeTLSData]: a record is ready. Encode it, and keep the result.
 //   - [TransmitTLSData]: send what you have kept, and say Done.
+//   - [ReadEarlyData]: a client's 0-RTT data is here. Read its records.
 //   - [ReadTraffic]: the peer's data is here. Read its records.
 //   - [BlockedHandshake]: receive more bytes.
 //   - [WriteTraffic]: write data, or close, or receive more bytes.
@@ -32,7 +33,8 @@
 // # The loop
 //
 // This one sends a request over a blocking transport and returns the response.
-// It handles every state, and can be pasted:
+// It handles every state but ReadEarlyData, which only a server with
+// MaxEarlyData sees, and can be pasted:
 //
 //	func exchange(conn *baretls.Conn, transport io.ReadWriter, request []byte) (response []byte, err error) {
 //		var in, out []byte // received and not discarded; encoded and not sent
@@ -143,6 +145,24 @@
 // [ConfigError] that names the field. Neither misuse nor anything a peer sends
 // is a panic.
 //
+// # Resumption and 0-RTT
+//
+// Connections of one config resume one another without further ado: a server
+// sends tickets, which a client keeps and uses once each. [TicketKeys] lets
+// several servers open the same tickets, [SessionStore] keeps sessions in the
+// server instead, and [ClientSessionStore] keeps a client's where you like. A
+// session is used only where a full handshake would still be accepted: the
+// chain that was verified must still be valid, VerifyPeer runs again, and a
+// client's certificates are verified anew.
+//
+// 0-RTT data is off by default. With EnableEarlyData a client that has a session
+// which allows it finds a [MayEncryptEarlyData] in TransmitTLSData, and sends a
+// request with its hello; a server with MaxEarlyData reads it in ReadEarlyData.
+// Such data can be replayed: put into it only what may happen twice. A server
+// accepts each flight once as far as its [ReplayGuard] reaches, and rejects the
+// data if it cannot tell. Rejected data is skipped and the handshake goes on,
+// so a client has to ask [Conn.EarlyData] and send it again.
+//
 // # Sharing
 //
 // A Conn is for one goroutine at a time. A [ClientConfig] or [ServerConfig] may
@@ -152,14 +172,15 @@
 //
 // # What is supported
 //
-// TLS 1.3 in both roles: handshakes with certificates, HelloRetryRequest, key
-// updates, record padding, server_name, ALPN, OCSP stapling and SCTs,
-// exporters, key logging, and stateless retries by cookie. Post-quantum key
-// exchange by X25519MLKEM768 is the default. The cipher suites, groups and
-// signature schemes are those of [ClientConfig].
+// TLS 1.3 in both roles: handshakes with certificates of servers and clients,
+// resumption, 0-RTT data with anti-replay, HelloRetryRequest, key updates,
+// record padding and record_size_limit, server_name, ALPN, OCSP stapling and
+// SCTs, exporters, key logging, stateless retries by cookie, and extraction of
+// keys for the kernel. Post-quantum key exchange by X25519MLKEM768 is the
+// default. The cipher suites, groups and signature schemes are those of
+// [ClientConfig].
 //
-// Not yet: TLS 1.2, resumption and 0-RTT, certificates of clients (a server's
-// request is answered with none), ECH, splitting a connection into a reader and
-// a writer, and extracting its keys. Never: TLS 1.1 and older, renegotiation,
-// compression, CBC, RSA key exchange, SHA-1.
+// Not yet: TLS 1.2, ECH, splitting a connection into a reader and a writer, and
+// a net.Conn. Never: TLS 1.1 and older, renegotiation, compression, CBC, RSA
+// key exchange, SHA-1.
 package baretls

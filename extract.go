@@ -36,6 +36,9 @@ type ExtractedSecrets struct {
 	Tx, Rx      TrafficKeys
 }
 
+// Format keeps the keys out of what %v and its kin print.
+func (s ExtractedSecrets) Format(f fmt.State, verb rune) { fmt.Fprint(f, "ExtractedSecrets(secret)") }
+
 var (
 	// ErrSecretsExtracted is using a connection whose secrets have left it.
 	ErrSecretsExtracted = errors.New("baretls: the connection's secrets have been extracted")

@@ -43,7 +43,11 @@ func (s *ClientSession) Expires() time.Time {
 	if s.s == nil {
 		return time.Time{}
 	}
-	return s.s.Created.Add(s.s.Lifetime)
+	expires := s.s.Created.Add(s.s.Lifetime)
+	if end := s.s.Origin.Add(handshake.MaxLifetime); end.Before(expires) {
+		return end
+	}
+	return expires
 }
 
 // MaxEarlyData is how many bytes of 0-RTT data the server allows with it.

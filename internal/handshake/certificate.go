@@ -80,7 +80,8 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error 
 		}
 	}
 	if j.After != nil {
-		if err := j.After(v); err != nil {
+		seen := *v // to look at, not to change
+		if err := j.After(&seen); err != nil {
 			return fault.CertificateRefused.Because(err)
 		}
 	}

@@ -170,7 +170,8 @@ func (c *Client) Forget() {
 // PrepareAlert implements Machine: "If clients need to send such alerts, they
 // SHOULD first rekey to the handshake keys if possible" (Appendix A.1).
 func (c *Client) PrepareAlert() {
-	if c.exchange != nil && c.clientHS.Set() {
+	// A server that has accepted early data reads by its keys until they end.
+	if c.exchange != nil && c.clientHS.Set() && c.Facts.EarlyData != EarlyDataAccepted {
 		c.openFlight()
 	}
 }

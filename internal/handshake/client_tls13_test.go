@@ -109,19 +109,27 @@ func TestEncryptedExtensionsThatAreRefused(t *testing.T) {
 	alpn := func(name string) func([]byte) []byte {
 		return add(16, append([]byte{0, byte(1 + len(name)), byte(len(name))}, name...)...)
 	}
+	limit := func(n uint16) func([]byte) []byte {
+		return editEncryptedExtensions(func(ee *wire.EncryptedExtensions) { ee.RecordSizeLimit = n })
+	}
 	for _, row := range []struct {
 		story string
 		door  func([]byte) []byte
 		want  fault.Alert
 	}{
 		{"an unknown extension", add(0x0a0a), fault.UnsupportedExtensionAlert},
-		{"record_size_limit, which was not offered", add(28, 0x40, 0), fault.UnsupportedExtensionAlert},
+		{"ticket_request, which was not offered", add(58, 1), fault.UnsupportedExtensionAlert},
 		{"early_data, which was not offered", add(42), fault.UnsupportedExtensionAlert},
 		{"key_share, which belongs elsewhere", add(51, 0, 29), fault.IllegalParameterAlert},
 		{"supported_versions, which belongs elsewhere", add(43, 3, 4), fault.IllegalParameterAlert},
 		{"signature_algorithms, which belongs elsewhere", add(13, 0, 2, 4, 3), fault.IllegalParameterAlert},
 		{"renegotiation_info, which belongs to TLS 1.2", add(0xff01, 0), fault.IllegalParameterAlert},
-		{"server_name twice", func(m []byte) []byte { return add(0)(m) }, fault.IllegalParameterAlert},
+		{"server_name twice", add(0), fault.IllegalParameterAlert},
+		{"record_size_limit twice", add(28, 0x40, 1), fault.IllegalParameterAlert},
+		{"a record_size_limit of 63", limit(63), fault.IllegalParameterAlert},
+		{"a record_size_limit of 0", limit(0), fault.IllegalParameterAlert},
+		{"a record_size_limit of one byte", instead(withBody(wire.TypeEncryptedExtensions, 0, 5, 0, 28, 0, 1, 64)), fault.DecodeErrorAlert},
+		{"a record_size_limit of three bytes", instead(withBody(wire.TypeEncryptedExtensions, 0, 7, 0, 28, 0, 3, 64, 0, 0)), fault.DecodeErrorAlert},
 		{"a protocol that was not offered", alpn("h3"), fault.IllegalParameterAlert},
 		{"two protocols", add(16, 0, 6, 2, 'h', '2', 2, 'h', '1'), fault.DecodeErrorAlert},
 		{"no protocol in the list", add(16, 0, 0), fault.DecodeErrorAlert},

@@ -107,17 +107,12 @@ func (s *Server) countTickets(h *wire.ClientHello) {
 	if s.policy.Tickets == nil || !bytes.Contains(h.PSKKeyExchangeModes, []byte{pskDHE}) {
 		return
 	}
-	s.ticketCount = s.policy.TicketCount
-	asked := s.policy.TicketCount
+	wanted, kind := s.policy.TicketCount, 0
 	if s.session != nil {
-		s.ticketCount = min(1, s.policy.TicketCount) // for the one that was used
+		wanted, kind = 1, 1 // for the one that was used
 	}
 	if h.Has.Has(wire.ExtTicketRequest) {
-		if s.session != nil {
-			asked = int(h.TicketRequest[1])
-		} else {
-			asked = int(h.TicketRequest[0])
-		}
-		s.ticketCount = min(asked, s.policy.TicketCount)
+		wanted = int(h.TicketRequest[kind])
 	}
+	s.ticketCount = min(wanted, s.policy.TicketCount)
 }

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
@@ -31,6 +32,13 @@ type pair struct {
 	// without anyone knowing.
 	tap func(to *side, m []byte) []byte
 
+	name  string // that the client connects to; "": example.com
+	early []byte // what a client writes as early data, if it may
+
+	// Where sessions are kept between connections, see keepSessions.
+	shelf shelf
+	box   *ticketBox
+
 	client Client
 	server Server
 	c, s   *side
@@ -47,6 +55,7 @@ type side struct {
 
 	moves []string // "WAIT_SH --ServerHello--> WAIT_EE"
 	data  []byte   // application data that came
+	early []byte   // likewise, of 0-RTT
 	ccs   int      // change_cipher_specs that came
 	err   error    // that ended it
 }
@@ -107,9 +116,12 @@ func (p *pair) only(cert tls.Certificate) {
 	p.serverPolicy.Credentials.Add(credential(p.t, cert))
 }
 
-// start makes both machines. The ClientHello is queued.
+// start makes both machines, anew if there were some. The ClientHello is queued.
 func (p *pair) start() {
 	p.t.Helper()
+	p.clientPolicy.schemes, p.clientPolicy.suites, p.clientPolicy.groups, p.clientPolicy.protocols = nil, nil, nil, nil
+	p.serverPolicy.schemes = nil
+	p.client, p.server = Client{}, Server{}
 	p.clientPolicy.Encode()
 	p.clientPolicy.TestingRewrite = p.clientDoors.rewrite()
 	p.serverPolicy.TestingRewrite = p.serverDoors.rewrite()
@@ -117,7 +129,8 @@ func (p *pair) start() {
 	p.s = &side{name: "server", core: &p.server.Core, machine: &p.server}
 	p.serverPolicy.Encode()
 	p.server.Init(&p.serverPolicy)
-	if err := p.client.Init(&p.clientPolicy, "example.com", "example.com", ""); err != nil {
+	name := cmp.Or(p.name, "example.com")
+	if err := p.client.Init(&p.clientPolicy, name, name, name); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -138,6 +151,9 @@ func (d doors) rewrite() func(wire.MessageType, []byte) []byte {
 func (p *pair) run() {
 	p.t.Helper()
 	p.start()
+	if p.client.EarlyWrite {
+		p.writeEarly(p.early)
+	}
 	p.pump()
 }
 
@@ -175,10 +191,29 @@ func (p *pair) write(from *side, data []byte) {
 	if err != nil || n != len(buf) {
 		p.t.Fatalf("the %s seals %d bytes, announced were %d: %v", from.name, n, len(buf), err)
 	}
-	for len(buf) > 0 {
-		n := record.HeaderLen + int(buf[3])<<8 + int(buf[4])
-		p.receive(p.other(from), buf[:n:n])
-		buf = buf[n:]
+	p.deliver(from, buf)
+}
+
+// writeEarly does the same with early data, right behind the hello.
+func (p *pair) writeEarly(data []byte) {
+	p.t.Helper()
+	for p.c.core.Out.Pending() {
+		p.receive(p.s, sealNext(p.c.core))
+	}
+	size, ok := p.c.core.SealedEarlyLen(len(data))
+	buf := make([]byte, size)
+	if n := p.c.core.SealEarlyData(buf, data); !ok || n != size {
+		p.t.Fatalf("early data of %d bytes is sealed to %d, announced were %d, %v", len(data), n, size, ok)
+	}
+	p.deliver(p.c, buf)
+}
+
+// deliver takes records to the other side.
+func (p *pair) deliver(from *side, records []byte) {
+	for len(records) > 0 {
+		n := record.HeaderLen + int(records[3])<<8 + int(records[4])
+		p.receive(p.other(from), records[:n:n])
+		records = records[n:]
 	}
 }
 
@@ -225,14 +260,34 @@ func (p *pair) open(to *side, rec []byte) error {
 		to.ccs++
 		return nil
 	}
+	body := len(rec) - record.HeaderLen
+	if !to.core.In.Protected() && record.ContentType(rec[0]) == record.ApplicationData {
+		if to.core.SkipEarlyData(body) {
+			return nil
+		}
+		return fault.UnexpectedRecord
+	}
 	t, content, err := to.core.In.Open(rec)
+	if err == fault.BadRecordMAC && to.core.SkipEarlyData(body) {
+		return nil
+	}
 	if err != nil {
 		return err
+	}
+	if to.core.In.Protected() {
+		to.core.EndSkipping()
 	}
 	switch t {
 	case record.Handshake:
 		return p.messages(to, content)
 	case record.ApplicationData:
+		if to.core.EarlyRead {
+			to.early = append(to.early, content...)
+			return to.core.TakeEarlyData(len(content))
+		}
+		if !to.core.MayRead {
+			return fault.UnexpectedMessage
+		}
 		to.core.SawData()
 		to.data = append(to.data, content...)
 	}
@@ -302,6 +357,15 @@ func editServerHello(edit func(h *wire.ServerHello)) func([]byte) []byte {
 		must(h.Parse(m[wire.HeaderLen:], ^wire.ExtensionSet(0)))
 		edit(&h)
 		return h.Append(nil)
+	}
+}
+
+func editEncryptedExtensions(edit func(ee *wire.EncryptedExtensions)) func([]byte) []byte {
+	return func(m []byte) []byte {
+		var ee wire.EncryptedExtensions
+		must(ee.Parse(m[wire.HeaderLen:], ^wire.ExtensionSet(0)))
+		edit(&ee)
+		return ee.Append(nil)
 	}
 }
 

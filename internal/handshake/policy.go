@@ -58,9 +58,9 @@ type ClientPolicy struct {
 	EarlyData     bool
 	TicketRequest [2]uint8 // for a full and for a resumed handshake; zeros: none
 
-	// What every hello carries, encoded once.
 	verified chainCache
 
+	// What every hello carries, encoded once.
 	versions, suites, groups wire.Uint16s
 	protocols                wire.Protocols
 }
