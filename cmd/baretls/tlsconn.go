@@ -224,6 +224,7 @@ func (c *tlsConn) linger() {
 	c.SetReadDeadline(time.Now()) // sends those away who still read
 	for _, readers := range []*sync.Mutex{&c.handshaking, &c.reading} {
 		readers.Lock()
+		//lint:ignore SA2001 to wait for those who have it is all
 		readers.Unlock()
 	}
 	c.SetReadDeadline(time.Now().Add(closePatience))

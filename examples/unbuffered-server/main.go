@@ -33,9 +33,8 @@ import (
 )
 
 func main() {
-	switch err := run(os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
+	// It serves until something goes wrong.
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "unbuffered-server:", err)
 		os.Exit(1)
 	}
