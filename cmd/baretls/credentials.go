@@ -27,6 +27,14 @@ func loadRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// checkPair refuses one of two flags without the other.
+func checkPair(certFile, keyFile string) error {
+	if (certFile == "") != (keyFile == "") {
+		return usageError("-cert and -key go together")
+	}
+	return nil
+}
+
 // loadCertificate reads a chain and its key from PEM files.
 func loadCertificate(certFile, keyFile string) (tls.Certificate, error) {
 	cert, err := os.ReadFile(certFile)

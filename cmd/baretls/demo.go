@@ -12,12 +12,14 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/baretls/baretls"
 )
 
-const demoAbout = `Lets a client and a server talk over loopback, and prints the states that
-both go through side by side, what they agreed on, and the response.`
+const demoAbout = `Lets a client and a server talk over loopback three times: with a full
+handshake, with a resumption, and with a request that is 0-RTT data. Prints the
+states that both go through side by side, what they agreed on, and the response.`
 
 const demoPage = "Hello from a server without hidden buffers.\n"
 
@@ -31,7 +33,53 @@ func demo(ctx context.Context, c *call) error {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
+	client := &baretls.ClientConfig{
+		RootCAs:    roots,
+		NextProtos: []string{"http/1.1"},
+	}
+	server := &baretls.ServerConfig{
+		Certificates: []tls.Certificate{cert},
+		NextProtos:   []string{"http/1.1"},
+	}
+	fmt.Fprint(c.stdout, "A full handshake\n\n")
+	if err := demoConnection(ctx, c.stdout, client, server, false); err != nil {
+		return err
+	}
+	fmt.Fprint(c.stdout, "\nA resumption with a ticket of that connection\n\n")
+	if err := demoConnection(ctx, c.stdout, client, server, false); err != nil {
+		return err
+	}
 
+	// Early data needs tickets that allow it, and so one more connection.
+	client = &baretls.ClientConfig{
+		RootCAs:         roots,
+		NextProtos:      []string{"http/1.1"},
+		EnableEarlyData: true,
+	}
+	server = &baretls.ServerConfig{
+		Certificates:    []tls.Certificate{cert},
+		NextProtos:      []string{"http/1.1"},
+		MaxEarlyData:    16384,
+		ReplayGuard:     knowing{baretls.NewReplayGuard(0)},
+		SendHalfRTTData: true,
+	}
+	if err := demoConnection(ctx, io.Discard, client, server, false); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "\nA request as 0-RTT data, and its answer before the end of the handshake\n%s\n\n", demoGuard)
+	return demoConnection(ctx, c.stdout, client, server, true)
+}
+
+const demoGuard = "(The ReplayGuard has known all since the ticket key was made, so it need not wait for 20 seconds.)"
+
+// knowing is a ReplayGuard that is as old as the key of the tickets, which
+// makes its memory complete: no flight from before it began can be accepted.
+type knowing struct{ baretls.ReplayGuard }
+
+func (knowing) Since() time.Time { return time.Time{} }
+
+// demoConnection lets a client ask a server over a new connection.
+func demoConnection(ctx context.Context, out io.Writer, clientConfig *baretls.ClientConfig, serverConfig *baretls.ServerConfig, early bool) error {
 	near, far, err := loopback(ctx)
 	if err != nil {
 		return err
@@ -40,17 +88,11 @@ func demo(ctx context.Context, c *call) error {
 	defer far.Close()
 	defer context.AfterFunc(ctx, func() { near.Close(); far.Close() })()
 
-	clientTLS, err := baretls.NewClient(&baretls.ClientConfig{
-		RootCAs:    roots,
-		NextProtos: []string{"http/1.1"},
-	}, "localhost")
+	clientTLS, err := baretls.NewClient(clientConfig, "localhost")
 	if err != nil {
 		return err
 	}
-	serverTLS, err := baretls.NewServer(&baretls.ServerConfig{
-		Certificates: []tls.Certificate{cert},
-		NextProtos:   []string{"http/1.1"},
-	})
+	serverTLS, err := baretls.NewServer(serverConfig)
 	if err != nil {
 		return err
 	}
@@ -66,7 +108,7 @@ func demo(ctx context.Context, c *call) error {
 		}
 		served <- err
 	}()
-	response, err := demoClient(client)
+	response, err := demoClient(client, early)
 	if err != nil {
 		near.Close()
 		<-served
@@ -76,19 +118,19 @@ func demo(ctx context.Context, c *call) error {
 		return fmt.Errorf("server: %w", err)
 	}
 
-	states.print(c.stdout)
-	fmt.Fprintln(c.stdout)
-	printNegotiated(c.stdout, &clientTLS.Conn)
-	printCounts(c.stdout, "client", client)
-	printCounts(c.stdout, "server", server)
-	_, err = fmt.Fprintf(c.stdout, "\n%s", response)
+	states.print(out)
+	fmt.Fprintln(out)
+	printNegotiated(out, &clientTLS.Conn)
+	printCounts(out, "client", client)
+	printCounts(out, "server", server)
+	_, err = fmt.Fprintf(out, "\n%s", response)
 	return err
 }
 
 // demoClient fetches the page and closes, second.
-func demoClient(conn *tlsConn) (response string, err error) {
+func demoClient(conn *tlsConn, early bool) (response string, err error) {
 	defer conn.Close()
-	answer, err := request(conn, &url.URL{Scheme: "https", Host: "localhost", Path: "/"})
+	answer, err := request(conn, &url.URL{Scheme: "https", Host: "localhost", Path: "/"}, early)
 	if err != nil {
 		return "", err
 	}
@@ -194,6 +236,7 @@ func printNegotiated(w io.Writer, conn *baretls.Conn) {
 		{"signature", conn.PeerSignatureScheme().String()},
 		{"ALPN", conn.ALPNProtocol()},
 		{"handshake", conn.HandshakeKind().String()},
+		{"early data", conn.EarlyData().String()},
 		{"certificate", fmt.Sprintf("%s, by %s, for %s", leaf.Subject, leaf.Issuer, strings.Join(names, ", "))},
 	} {
 		fmt.Fprintf(w, "%-12s %s\n", row[0], row[1])

@@ -33,8 +33,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"demo", "", demoAbout, demo},
-		{"get", "[-ca FILE] [-insecure] [-alpn LIST] [-trace] URL", getAbout, get},
-		{"serve", "[-addr HOST:PORT] [-cert FILE -key FILE] [-dir DIR]", serveAbout, serve},
+		{"get", "[-ca FILE] [-insecure] [-cert FILE -key FILE] [-alpn LIST] [-resume] [-early-data] [-trace] URL", getAbout, get},
+		{"serve", "[-addr HOST:PORT] [-cert FILE -key FILE] [-client-ca FILE] [-dir DIR] [-early-data BYTES] [-ticket-key-lifetime DURATION]", serveAbout, serve},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -21,10 +22,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/baretls/baretls"
 )
 
 func TestDemoShowsBothSidesAndWhatTheyAgreedOn(t *testing.T) {
@@ -46,7 +50,16 @@ func TestDemoShowsBothSidesAndWhatTheyAgreedOn(t *testing.T) {
 		`group +X25519MLKEM768`,
 		`signature +ECDSAWithP256AndSHA256`,
 		`ALPN +http/1\.1`,
+		`A full handshake`,
 		`handshake +full`,
+		`early data +not offered`,
+		`A resumption with a ticket of that connection`,
+		`handshake +resumed`,
+		`A request as 0-RTT data, .+`,
+		`\(The ReplayGuard .+\)`,
+		`MayEncryptEarlyData: \d+ bytes of early data`,
+		` {20,}ReadEarlyData: \d+ bytes of early data`,
+		`early data +accepted`,
 		`certificate +CN=localhost, by CN=baretls throwaway CA, for localhost, 127\.0\.0\.1, ::1`,
 		`client +\d+ turns, \d+ bytes sent, \d+ bytes received`,
 		`server +\d+ turns, \d+ bytes sent, \d+ bytes received`,
@@ -58,8 +71,30 @@ func TestDemoShowsBothSidesAndWhatTheyAgreedOn(t *testing.T) {
 		}
 	}
 	count := regexp.MustCompile(`(\d+) bytes sent, (\d+) bytes received`).FindAllStringSubmatch(out, -1)
-	if len(count) != 2 || count[0][1] != count[1][2] || count[0][2] != count[1][1] {
-		t.Errorf("what one side of the demo sends, the other should receive; the counts are %q", count)
+	if len(count) != 6 {
+		t.Fatalf("the demo should count the bytes of both sides of three connections, but prints %q", count)
+	}
+	for both := range slices.Chunk(count, 2) {
+		if both[0][1] != both[1][2] || both[0][2] != both[1][1] {
+			t.Errorf("what one side of the demo sends, the other should receive; the counts are %q", both)
+		}
+	}
+	full, _ := strconv.Atoi(count[1][1])
+	resumed, _ := strconv.Atoi(count[3][1])
+	if resumed == 0 || resumed >= full {
+		t.Errorf("a server should send less in a resumption, without certificates, but sends %d bytes instead of %d", resumed, full)
+	}
+	_, zeroRTT, _ := strings.Cut(out, "A request as 0-RTT data")
+	var server []string
+	for line := range strings.Lines(zeroRTT) {
+		if strings.HasPrefix(line, "   ") {
+			server = append(server, strings.TrimSpace(line))
+		}
+	}
+	story := strings.Join(server, "\n")
+	answered := regexp.MustCompile(`ReadEarlyData: [1-9]\d* bytes of early data\nWriteTraffic: \d+ bytes of data\n(.+\n)*ReadEarlyData: 0 bytes`)
+	if !answered.MatchString(story) {
+		t.Errorf("the server should answer early data before it reads the end of it, but its states are\n%s", story)
 	}
 }
 
@@ -183,6 +218,19 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{2, "-ca", []string{"get", "-ca"}},
 		{2, "go together", []string{"serve", "-cert", text}},
 		{2, "go together", []string{"serve", "-key", text}},
+		{2, "go together", []string{"get", "-cert", text, server.url}},
+		{2, "go together", []string{"get", "-key", text, server.url}},
+		{1, missing, []string{"get", "-cert", missing, "-key", text, server.url}},
+		{1, text, []string{"get", "-cert", text, "-key", text, server.url}},
+		{1, "certificate signed by unknown authority", []string{"get", "-early-data", server.url}},
+		{1, missing, []string{"serve", "-addr", "localhost:0", "-client-ca", missing}},
+		{1, "no certificate in it", []string{"serve", "-addr", "localhost:0", "-client-ca", text}},
+		{2, "-early-data", []string{"serve", "-early-data", "-1"}},
+		{2, "-early-data", []string{"serve", "-early-data", "some"}},
+		{2, "4294967295", []string{"serve", "-early-data", "4294967296"}},
+		{2, "more than 0", []string{"serve", "-ticket-key-lifetime", "0"}},
+		{2, "more than 0", []string{"serve", "-ticket-key-lifetime", "-1h"}},
+		{2, "-ticket-key-lifetime", []string{"serve", "-ticket-key-lifetime", "12"}},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), test.args, &stdout, &stderr)
@@ -211,6 +259,9 @@ func TestHelpIsNoError(t *testing.T) {
 	}
 	if flags := expect(t, 0, "get", "-h"); !strings.Contains(flags, "-insecure") {
 		t.Errorf("get -h should tell of the flags, but printed %q", flags)
+	}
+	if says := fmt.Sprintf("rejected in the first %.0f seconds", baretls.ReplayWindow.Seconds()); !strings.Contains(expect(t, 0, "serve", "-h"), says) {
+		t.Errorf("serve -h should tell that 0-RTT data is %s", says)
 	}
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), nil, &stdout, &stderr); code != 2 || stderr.String() != all {
@@ -476,11 +527,18 @@ type running struct {
 // startServe runs baretls serve until the test ends.
 func startServe(t *testing.T, args ...string) *running {
 	t.Helper()
+	return startCommand(t, args, func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+		return run(ctx, append([]string{"serve"}, args...), stdout, stderr)
+	})
+}
+
+func startCommand(t *testing.T, args []string, serve func(ctx context.Context, args []string, stdout, stderr io.Writer) int) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	stdout, stderr := newLines(), newLines()
 	exited := make(chan int, 1)
 	go func() {
-		code := run(ctx, append([]string{"serve", "-addr", "localhost:0"}, args...), stdout, stderr)
+		code := serve(ctx, append([]string{"-addr", "localhost:0"}, args...), stdout, stderr)
 		stdout.end()
 		stderr.end()
 		exited <- code
@@ -541,9 +599,10 @@ func credentials(t *testing.T, names ...string) (flags []string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: names[0]},
 		NotBefore:   time.Now().Add(-time.Hour),
 		NotAfter:    time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -17,7 +18,12 @@ import (
 
 const serveAbout = `Serves the files of a directory over HTTP/1.1, and says "listening on
 HOST:PORT" when it is ready. Without a certificate it makes one for localhost,
-and says on stderr in which file the CA is that "baretls get -ca" takes.`
+and says on stderr in which file the CA is that "baretls get -ca" takes.
+With -early-data it answers a GET or HEAD that comes as 0-RTT data before the
+handshake is complete, and any other such request with 425 (Too Early): it may
+be a replay. Replays are recognized by a register in memory, so that 0-RTT data
+is rejected in the first 20 seconds after the start, when the register does not
+know what came before; such clients send their requests again.`
 
 const (
 	requestPatience  = 10 * time.Second // for the handshake and a request's header
@@ -25,16 +31,28 @@ const (
 	shutdownPatience = 2 * time.Second  // for requests that are being answered
 )
 
-func serve(ctx context.Context, c *call) error {
+func serve(ctx context.Context, c *call) error { return serveWith(ctx, c, nil) }
+
+// serveWith serves with another register of replays than the library's.
+func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error {
 	address := c.String("addr", "localhost:8443", "listen on this `host:port`")
 	certFile := c.String("cert", "", "PEM `file` of the certificate chain")
 	keyFile := c.String("key", "", "PEM `file` of the private key")
+	clientCA := c.String("client-ca", "", "require a certificate of clients, issued by one in this PEM `file`")
 	dir := c.String("dir", ".", "serve the files of this `directory`")
+	early := c.Uint64("early-data", 0, "take so many `bytes` of 0-RTT data from a client; 0 is off")
+	keyLifetime := c.Duration("ticket-key-lifetime", baretls.DefaultTicketKeyLifetime, "encrypt session tickets with the same key for this `duration`")
 	if err := c.parse(0); err != nil {
 		return err
 	}
-	if (*certFile == "") != (*keyFile == "") {
-		return usageError("-cert and -key go together")
+	if err := checkPair(*certFile, *keyFile); err != nil {
+		return err
+	}
+	if *early > math.MaxUint32 {
+		return usageError("-early-data is more than TLS can say: 4294967295 bytes")
+	}
+	if *keyLifetime <= 0 {
+		return usageError("-ticket-key-lifetime has to be more than 0")
 	}
 
 	// A root keeps even symbolic links from leading out of the directory.
@@ -49,7 +67,21 @@ func serve(ctx context.Context, c *call) error {
 	}
 	defer listener.Close()
 
-	config := &baretls.ServerConfig{NextProtos: []string{"http/1.1"}}
+	config := &baretls.ServerConfig{
+		NextProtos:      []string{"http/1.1"},
+		MaxEarlyData:    uint32(*early),
+		ReplayGuard:     replays,
+		SendHalfRTTData: *early > 0, // or an early request would gain nothing
+	}
+	if config.TicketKeys, err = baretls.NewTicketKeys(*keyLifetime); err != nil {
+		return err
+	}
+	if *clientCA != "" {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if config.ClientCAs, err = loadRoots(*clientCA); err != nil {
+			return err
+		}
+	}
 	logger := log.New(c.stderr, "baretls: ", 0)
 	if *certFile != "" {
 		cert, err := loadCertificate(*certFile, *keyFile)
@@ -76,10 +108,13 @@ func serve(ctx context.Context, c *call) error {
 
 	fmt.Fprintf(c.stdout, "listening on %s\n", listener.Addr())
 	server := &http.Server{
-		Handler:           readOnly(http.FileServerFS(root.FS())),
+		Handler:           notTooEarly(readOnly(http.FileServerFS(root.FS()))),
 		ReadHeaderTimeout: requestPatience,
 		IdleTimeout:       idlePatience,
 		ErrorLog:          logger,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			if state == http.StateClosed {
 				logFailure(logger, conn.(*tlsConn))
@@ -101,6 +136,24 @@ func serve(ctx context.Context, c *call) error {
 		return nil
 	}
 	return err
+}
+
+// connKey is what a request's context has its *tlsConn under.
+type connKey struct{}
+
+// notTooEarly lets requests that may be replays pass only if it does no harm to
+// answer them twice: RFC 8470. Those are the ones that have come as 0-RTT data,
+// and those of which a proxy says so.
+func notTooEarly(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := r.Context().Value(connKey{}).(*tlsConn)
+		early := conn.ReadEarly() || r.Header.Values("Early-Data") != nil
+		if early && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.Error(w, "too early", http.StatusTooEarly)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // readOnly lets only requests pass that a file can answer.

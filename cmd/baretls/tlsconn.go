@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,7 +30,14 @@ type tlsConn struct {
 	start    int
 	payload  []byte
 	ended    bool  // the peer has closed
+	closed   bool  // by Close
 	failed   error // why TLS has failed, if it has
+	// early is what a client wants to send as 0-RTT data, until it is sent. A
+	// server notes whether payload is such data, and what was read last.
+	early                   []byte
+	earlySent               bool
+	earlyPayload, earlyRead bool
+	halfway                 bool // data was written before the handshake's end
 	// outgoing is what is encoded and not sent. One goroutine at a time sends,
 	// from a buffer of its own. Once that has failed there is a hole in the
 	// stream, so that broken is final.
@@ -56,23 +64,63 @@ func (c *tlsConn) Handshake() error {
 	return c.until(func() bool { return !c.tls.IsHandshaking() })
 }
 
-// Read returns io.EOF after the peer's close_notify, and only then: the end of
-// the socket without it is io.ErrUnexpectedEOF.
-func (c *tlsConn) Read(p []byte) (n int, err error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
+// WriteEarly does a client's handshake and sends p with its first bytes, as
+// 0-RTT data, if there is a session that allows so much. It reports whether the
+// server has taken p; if not, p is still to be written.
+func (c *tlsConn) WriteEarly(p []byte) (taken bool, err error) {
+	c.mu.Lock()
+	c.early = p
+	c.mu.Unlock()
 	if err := c.Handshake(); err != nil {
-		return 0, err
+		return false, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.earlySent && c.tls.EarlyData() == baretls.EarlyDataAccepted, nil
+}
+
+// ReadEarly reports whether what was read last is 0-RTT data, which may be a
+// replay.
+func (c *tlsConn) ReadEarly() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.earlyRead
+}
+
+// Read returns io.EOF after the peer's close_notify, and only then: the end of
+// the socket without it is io.ErrUnexpectedEOF. A server's Read returns 0-RTT
+// data before the handshake is complete.
+func (c *tlsConn) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil && len(p) > 0 {
+		if err := c.awaitData(); err != nil {
+			return 0, err
+		}
+		n, err = c.read(p)
+	}
+	return n, err
+}
+
+// awaitData waits for the end of the handshake, or for data before it.
+func (c *tlsConn) awaitData() error {
+	c.handshaking.Lock()
+	defer c.handshaking.Unlock()
+	return c.until(func() bool { return !c.tls.IsHandshaking() || len(c.payload) > 0 })
+}
+
+// read returns nothing if the handshake goes on and another has read the data.
+func (c *tlsConn) read(p []byte) (n int, err error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
+	ended := false
 	err = c.until(func() bool {
-		n = copy(p, c.payload)
-		c.payload = c.payload[n:]
-		return n > 0 || c.ended
+		if n = copy(p, c.payload); n > 0 {
+			c.payload = c.payload[n:]
+			c.earlyRead = c.earlyPayload
+		}
+		ended = c.ended
+		return n > 0 || ended || c.tls.IsHandshaking()
 	})
-	if n == 0 && err == nil {
+	if n == 0 && err == nil && ended {
 		err = io.EOF
 	}
 	return n, err
@@ -80,15 +128,25 @@ func (c *tlsConn) Read(p []byte) (n int, err error) {
 
 // Write encrypts all of p and sends it.
 func (c *tlsConn) Write(p []byte) (int, error) {
-	if err := c.Handshake(); err != nil {
-		return 0, err
+	for {
+		n, err := c.write(p)
+		if err != errHandshaking {
+			return n, err
+		}
+		if err := c.Handshake(); err != nil {
+			return 0, err
+		}
 	}
+}
+
+func (c *tlsConn) write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	writer, err := c.writer()
 	if err != nil {
 		return 0, err
 	}
+	c.halfway = c.tls.IsHandshaking()
 	if c.outgoing, err = writer.AppendEncrypted(c.outgoing, p); err != nil {
 		return 0, err
 	}
@@ -100,8 +158,15 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 }
 
 // CloseWrite sends a close_notify: this side has said all, and still reads.
-// Before the end of the handshake there is nothing to close.
+// Before the end of the handshake there is nothing to close, unless something
+// has been written; then the client's Finished is awaited, for the tickets that
+// are its due come before the end.
 func (c *tlsConn) CloseWrite() error {
+	if c.isHalfway() {
+		if err := c.Handshake(); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tls.IsHandshaking() {
@@ -124,16 +189,46 @@ func (c *tlsConn) CloseWrite() error {
 	return c.send()
 }
 
+func (c *tlsConn) isHalfway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.halfway && c.tls.IsHandshaking()
+}
+
 // closePatience is how long Close waits for a Write that goes on, and for room
-// for the close_notify.
+// for the close_notify, and how long the socket waits for the peer to close.
 const closePatience = 5 * time.Second
 
-// Close sends a close_notify, if it can still be sent, and closes the socket.
+// Close sends a close_notify, if it can still be sent, and closes the socket:
+// in the background, once the peer has closed too. A system resets a connection
+// that is closed with something unread, tickets for example, and what was
+// written would be lost. A second Close does not wait.
 func (c *tlsConn) Close() error {
-	if c.SetWriteDeadline(time.Now().Add(closePatience)) == nil {
+	if c.SetDeadline(time.Now().Add(closePatience)) == nil {
 		_ = c.CloseWrite() // the socket's error says more
 	}
+	c.mu.Lock()
+	wait := !c.closed && !c.ended && c.broken == nil
+	c.closed = true
+	c.mu.Unlock()
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); wait && ok && half.CloseWrite() == nil {
+		go c.linger()
+		return nil
+	}
 	return c.Conn.Close()
+}
+
+// linger closes the socket after the peer.
+func (c *tlsConn) linger() {
+	defer c.Conn.Close()
+	c.SetReadDeadline(time.Now()) // sends those away who still read
+	for _, readers := range []*sync.Mutex{&c.handshaking, &c.reading} {
+		readers.Lock()
+		//lint:ignore SA2001 to wait for those who have it is all
+		readers.Unlock()
+	}
+	c.SetReadDeadline(time.Now().Add(closePatience))
+	io.Copy(io.Discard, c.Conn)
 }
 
 // failure is why TLS has failed on the connection, or nil: what has happened
@@ -148,7 +243,7 @@ func (c *tlsConn) failure() error {
 func (c *tlsConn) until(done func() bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !done() {
+	for !c.closed && !done() {
 		state, err := c.turn(c.incoming[c.start:])
 		if err != nil {
 			return err
@@ -164,13 +259,19 @@ func (c *tlsConn) until(done func() bool) error {
 			quiet = false
 		}
 		if quiet && !done() {
-			if err := c.receive(state, need); err != nil {
+			if err := c.receive(state, need); err != nil && !c.closed {
 				return err
 			}
 		}
 	}
+	if c.closed {
+		return net.ErrClosed
+	}
 	return nil
 }
+
+// errHandshaking is that the handshake has to go on before anything is written.
+var errHandshaking = errors.New("handshake is not complete")
 
 // writer takes turns until it is time to write, and nobody else does. They are
 // turns without input: what has been received is the reader's.
@@ -186,6 +287,8 @@ func (c *tlsConn) writer() (baretls.WriteTraffic, error) {
 		switch state := state.(type) {
 		case baretls.WriteTraffic:
 			return state, nil
+		case baretls.BlockedHandshake:
+			return baretls.WriteTraffic{}, errHandshaking
 		case baretls.Closed:
 			return baretls.WriteTraffic{}, baretls.ErrWriteClosed
 		}
@@ -206,16 +309,26 @@ func (c *tlsConn) turn(incoming []byte) (baretls.State, error) {
 		c.tell(state, "%d bytes", state.Len())
 		c.outgoing, err = state.AppendTo(c.outgoing)
 	case baretls.TransmitTLSData:
+		if err = c.addEarly(state); err != nil {
+			break
+		}
 		c.tell(state, "%d bytes", len(c.outgoing))
 		// Done comes first, for others may take turns while we send.
 		if err = state.Done(); err == nil {
 			err = c.send()
 		}
+	case baretls.ReadEarlyData:
+		// A copy, for the handshake may have to go on before it is read.
+		record, _ := state.NextRecord()
+		c.tell(state, "%d bytes of early data", len(record.Payload))
+		c.payload = append(slices.Clip(c.payload), record.Payload...)
+		c.earlyPayload = true
+		c.start += record.Discard
 	case baretls.ReadTraffic:
 		// One record only: what it holds has to be read before the next.
 		record, _ := state.NextRecord()
 		c.tell(state, "%d bytes of data", len(record.Payload))
-		c.payload = record.Payload
+		c.payload, c.earlyPayload = record.Payload, false
 		c.start += record.Discard
 	case baretls.PeerClosed:
 		c.tell(state, "")
@@ -224,6 +337,20 @@ func (c *tlsConn) turn(incoming []byte) (baretls.State, error) {
 		c.tell(state, "")
 	}
 	return status.State, err
+}
+
+// addEarly puts 0-RTT data behind the hello, if the session allows all of it.
+func (c *tlsConn) addEarly(hello baretls.TransmitTLSData) (err error) {
+	writer, ok := hello.MayEncryptEarlyData()
+	if !ok || len(c.early) == 0 || len(c.early) > writer.BytesLeft() {
+		return nil
+	}
+	if c.outgoing, err = writer.AppendEncrypted(c.outgoing, c.early); err != nil {
+		return err
+	}
+	c.tell(writer, "%d bytes of early data", len(c.early))
+	c.early, c.earlySent = nil, true
+	return nil
 }
 
 // receive waits for more from the socket, need bytes at least in the long run.
@@ -269,8 +396,8 @@ func (c *tlsConn) send() error {
 	return c.broken
 }
 
-// tell traces a state and what was done about it.
-func (c *tlsConn) tell(state baretls.State, format string, args ...any) {
+// tell traces a state, or a right that came with it, and what was done about it.
+func (c *tlsConn) tell(state any, format string, args ...any) {
 	if c.trace == nil {
 		return
 	}

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -196,6 +198,193 @@ func TestFailureIsKept(t *testing.T) {
 	}
 }
 
+// A system resets a connection that is closed with something unread.
+func TestCloseLosesNothing(t *testing.T) {
+	client, server := connect(t)
+	unread := make([]byte, 64<<10)
+	data := bytes.Repeat([]byte("0123456789abcdef"), 10_000) // more than a window
+	var all sync.WaitGroup
+	all.Go(func() { send(t, server, string(unread)) })
+	if _, err := client.Read(unread[:1]); err != nil {
+		t.Fatal(err)
+	}
+	send(t, client, string(data))
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if got, err := io.ReadAll(server); !bytes.Equal(got, data) || err != nil {
+		t.Errorf("all %d bytes that were written before Close should be read, but %d are: %v", len(data), len(got), err)
+	}
+}
+
+func TestCloseSendsReadersAway(t *testing.T) {
+	client, server := connect(t)
+	waits := make(chan struct{})
+	begins := sync.OnceFunc(func() { close(waits) })
+	client.trace = func(line string) {
+		if line == "WriteTraffic: receive" {
+			begins()
+		}
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a Read that waits should end with net.ErrClosed when its side closes, but ended with %d, %v", n, err)
+		}
+	})
+	<-waits
+	begun := time.Now()
+	if err := client.Close(); err != nil {
+		t.Errorf("Close should send the close_notify, but: %v", err)
+	}
+	all.Wait()
+	if waited := time.Since(begun); waited > closePatience/2 {
+		t.Errorf("a Read should end at once, though the server has not closed, but did after %v", waited)
+	}
+	if _, err := client.Write([]byte("more")); err == nil {
+		t.Error("a Write after Close should be an error")
+	}
+	if got, err := io.ReadAll(server); len(got) != 0 || err != nil {
+		t.Errorf("the peer should read the end, but read %q, %v", got, err)
+	}
+}
+
+// The server reads, and answers, before it has heard from the client again.
+func TestEarlyDataIsReadBeforeTheEndOfTheHandshake(t *testing.T) {
+	client, server, hold := earlyPair(t)
+	question := bytes.Repeat([]byte("0123456789abcdef"), 3000) // several records
+	var all sync.WaitGroup
+	all.Go(func() {
+		if taken, err := client.WriteEarly(question); !taken || err != nil {
+			t.Errorf("early data should be accepted, but is %v: %v", client.tls.EarlyData(), err)
+		}
+		send(t, client, ", and more")
+		client.CloseWrite()
+		if got, err := io.ReadAll(client); string(got) != "an answer" || err != nil {
+			t.Errorf("the answer should be read, but is %q: %v", got, err)
+		}
+	})
+	got := make([]byte, len(question))
+	for rest := got; len(rest) > 0; { // in odd pieces
+		n, err := server.Read(rest[:min(len(rest), 5000)])
+		if err != nil || !server.ReadEarly() {
+			t.Fatalf("early data should be read, and known as such, but: %v", err)
+		}
+		rest = rest[n:]
+	}
+	if !bytes.Equal(got, question) {
+		t.Errorf("%d bytes of early data should be read as they were written", len(question))
+	}
+	send(t, server, "an answer")
+	if !server.tls.IsHandshaking() {
+		t.Error("all this should come before the client's Finished, which is held up")
+	}
+	close(hold)
+	rest, err := io.ReadAll(server)
+	if string(rest) != ", and more" || err != nil || server.ReadEarly() {
+		t.Errorf("ordinary data should follow, and not be taken for early, but %q does: %v", rest, err)
+	}
+	server.Close()
+	all.Wait()
+}
+
+func TestAHandshakeKeepsEarlyData(t *testing.T) {
+	client, server, hold := earlyPair(t)
+	close(hold)
+	question := bytes.Repeat([]byte("0123456789abcdef"), 3000)
+	var all sync.WaitGroup
+	all.Go(func() {
+		if taken, err := client.WriteEarly(question); !taken || err != nil {
+			t.Errorf("early data should be accepted, but is %v: %v", client.tls.EarlyData(), err)
+		}
+		client.Close()
+	})
+	if err := server.Handshake(); err != nil {
+		t.Fatalf("the handshake should not wait for a reader, but: %v", err)
+	}
+	got, err := io.ReadAll(server)
+	if !bytes.Equal(got, question) || err != nil {
+		t.Errorf("the %d bytes of early data should still be there to read, but %d are: %v", len(question), len(got), err)
+	}
+	if !server.ReadEarly() {
+		t.Error("early data should be known as such after the handshake, too")
+	}
+	all.Wait()
+}
+
+func TestCloseWaitsForTheEndOfTheHandshake(t *testing.T) {
+	client, server, hold := earlyPair(t)
+	var all sync.WaitGroup
+	all.Go(func() {
+		if _, err := client.WriteEarly([]byte("a question")); err != nil {
+			t.Error(err)
+		}
+		if got, err := io.ReadAll(client); string(got) != "an answer" || err != nil {
+			t.Errorf("an early answer should be whole and end with a close_notify, but is %q: %v", got, err)
+		}
+		if client.tls.TicketsReceived() == 0 {
+			t.Error("the tickets should come before the close_notify")
+		}
+	})
+	if _, err := io.ReadFull(server, make([]byte, len("a question"))); err != nil {
+		t.Fatal(err)
+	}
+	send(t, server, "an answer")
+	close(hold)
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+}
+
+// earlyPair returns connections before their handshake, with a session that
+// allows early data. The client's second flight is held up until hold closes.
+func earlyPair(t *testing.T) (client, server *tlsConn, hold chan struct{}) {
+	t.Helper()
+	cert, ca, err := throwaway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	clientConfig := &baretls.ClientConfig{RootCAs: roots, EnableEarlyData: true}
+	serverConfig := &baretls.ServerConfig{
+		Certificates:    []tls.Certificate{cert},
+		MaxEarlyData:    1 << 16,
+		ReplayGuard:     knowing{baretls.NewReplayGuard(0)},
+		SendHalfRTTData: true,
+	}
+	client, server = pairOf(t, clientConfig, serverConfig)
+	handshake(t, client, server)
+	server.Close()
+	if _, err := io.Copy(io.Discard, client); err != nil { // the tickets
+		t.Fatal(err)
+	}
+	client.Close()
+
+	client, server = pairOf(t, clientConfig, serverConfig)
+	hold = make(chan struct{})
+	client.Conn = &heldConn{Conn: client.Conn, hold: hold}
+	return client, server, hold
+}
+
+// heldConn lets the first Write pass, and others when hold is closed.
+type heldConn struct {
+	net.Conn
+	hold   chan struct{}
+	writes atomic.Int32
+}
+
+func (c *heldConn) Write(p []byte) (int, error) {
+	if c.writes.Add(1) > 1 {
+		<-c.hold
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *heldConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+
 // pair returns connections before their handshake.
 func pair(t *testing.T) (client, server *tlsConn) {
 	t.Helper()
@@ -205,16 +394,21 @@ func pair(t *testing.T) (client, server *tlsConn) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
+	return pairOf(t, &baretls.ClientConfig{RootCAs: roots}, &baretls.ServerConfig{Certificates: []tls.Certificate{cert}})
+}
+
+func pairOf(t *testing.T, clientConfig *baretls.ClientConfig, serverConfig *baretls.ServerConfig) (client, server *tlsConn) {
+	t.Helper()
 	near, far, err := loopback(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { near.Close(); far.Close() })
-	clientTLS, err := baretls.NewClient(&baretls.ClientConfig{RootCAs: roots}, "localhost")
+	clientTLS, err := baretls.NewClient(clientConfig, "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
-	serverTLS, err := baretls.NewServer(&baretls.ServerConfig{Certificates: []tls.Certificate{cert}})
+	serverTLS, err := baretls.NewServer(serverConfig)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 // Command unbuffered-client fetches a page over TLS with blocking sockets and
 // buffers of its own.
 //
-//	unbuffered-client [-ca FILE] [-server-name NAME] HOST:PORT
+//	unbuffered-client [-ca FILE] [-server-name NAME] [-early-data] HOST:PORT
 //
-// The response goes to stdout and every state of the connection to stderr.
+// The response goes to stdout and every state of the connection to stderr. With
+// -early-data it fetches the page a second time, over a connection that resumes
+// the first one's session, with the request as 0-RTT data if the session allows
+// that.
 package main
 
 import (
@@ -33,11 +36,12 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	ca := flags.String("ca", "", "trust the certificates in this PEM `file` instead of the system's")
 	name := flags.String("server-name", "", "expect the certificate of this `name` instead of the host's")
+	early := flags.Bool("early-data", false, "fetch the page again with a request that is 0-RTT data")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return errors.New("usage: unbuffered-client [-ca FILE] [-server-name NAME] HOST:PORT")
+		return errors.New("usage: unbuffered-client [-ca FILE] [-server-name NAME] [-early-data] HOST:PORT")
 	}
 	address := flags.Arg(0)
 	host, _, err := net.SplitHostPort(address)
@@ -48,7 +52,11 @@ func run(args []string, stdout, stderr io.Writer) error {
 		*name = host
 	}
 
-	config := &baretls.ClientConfig{NextProtos: []string{"http/1.1"}}
+	// Both connections have one config: it keeps the tickets.
+	config := &baretls.ClientConfig{
+		NextProtos:      []string{"http/1.1"},
+		EnableEarlyData: *early,
+	}
 	if *ca != "" {
 		pem, err := os.ReadFile(*ca)
 		if err != nil {
@@ -60,13 +68,26 @@ func run(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 
+	request := "GET / HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n"
+	connections := 1
+	if *early {
+		connections = 2
+	}
+	for range connections {
+		if err := dialAndFetch(address, config, *name, []byte(request), stdout, stderr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dialAndFetch(address string, config *baretls.ClientConfig, name string, request []byte, stdout, stderr io.Writer) error {
 	socket, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
-	request := "GET / HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n"
-	return fetch(socket, config, *name, []byte(request), stdout, stderr)
+	return fetch(socket, config, name, request, stdout, stderr)
 }
 
 // fetch sends the request and copies the response to stdout until the server
@@ -79,7 +100,7 @@ func fetch(socket net.Conn, config *baretls.ClientConfig, name string, request [
 	// Both buffers are ours: they start small and grow when they have to.
 	incoming := make([]byte, 0, 1024) // received and not yet discarded
 	outgoing := make([]byte, 0, 1024) // encoded and not yet sent
-	requested, peerClosed := false, false
+	early, requested, peerClosed := false, false, false
 
 	for {
 		// One turn. It may change the bytes of incoming, in place.
@@ -102,9 +123,19 @@ func fetch(socket net.Conn, config *baretls.ClientConfig, name string, request [
 			}
 
 		case baretls.TransmitTLSData:
+			// With a session that allows it, the request goes out behind the
+			// hello. Someone may send it to the server a second time: that is
+			// for requests that may happen twice, like this one.
+			if writer, ok := state.MayEncryptEarlyData(); ok && !early && len(request) <= writer.BytesLeft() {
+				if outgoing, err = writer.AppendEncrypted(outgoing, request); err != nil {
+					return err
+				}
+				early = true
+			}
 			// After the server's Finished we may write. The request leaves in
-			// the same packet as our own Finished.
-			if writer, ok := state.MayEncryptAppData(); ok && !requested {
+			// the same packet as our own Finished, unless the server has it.
+			taken := early && conn.EarlyData() == baretls.EarlyDataAccepted
+			if writer, ok := state.MayEncryptAppData(); ok && !requested && !taken {
 				if outgoing, err = writer.AppendEncrypted(outgoing, request); err != nil {
 					return err
 				}
@@ -150,6 +181,9 @@ func fetch(socket net.Conn, config *baretls.ClientConfig, name string, request [
 			peerClosed = true
 
 		case baretls.Closed:
+			if config.EnableEarlyData {
+				fmt.Fprintf(stderr, "handshake: %v, early data: %v\n", conn.HandshakeKind(), conn.EarlyData())
+			}
 			return nil
 
 		default:

@@ -3,6 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -19,6 +22,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/baretls/baretls"
 )
@@ -26,6 +30,8 @@ import (
 func TestFetchFromStandardServer(t *testing.T) {
 	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s for %s over %s", r.Method, r.URL, r.Host, r.TLS.NegotiatedProtocol)
+	}, func(c *tls.Config) {
+		c.SessionTicketsDisabled = true // they would come sooner or later, which changes the states
 	})
 	stdout, stderr, err := runClient("-ca", server.ca, server.address)
 	if err != nil {
@@ -129,6 +135,7 @@ func TestWrongArguments(t *testing.T) {
 		{"usage", nil},
 		{"usage", []string{closed, closed}},
 		{"not defined", []string{"-unknown", closed}},
+		{"invalid boolean", []string{"-early-data=much", closed}},
 		{"missing port", []string{"localhost"}},
 		{"invalid port", []string{"localhost:99999"}},
 		{"refused", []string{closed}},
@@ -179,6 +186,179 @@ func TestAgainstUnbufferedServer(t *testing.T) {
 	}
 }
 
+// A server of the standard library resumes, but knows no 0-RTT.
+func TestSecondConnectionResumes(t *testing.T) {
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "resumed: %v\n", r.TLS.DidResume)
+	})
+	stdout, stderr, err := runClient("-ca", server.ca, "-early-data", server.address)
+	if err != nil || !strings.Contains(stdout, "resumed: false\n") || !strings.HasSuffix(stdout, "resumed: true\n") {
+		t.Errorf("the page should be fetched twice, over a full and a resumed connection, but the responses are %q: %v", stdout, err)
+	}
+	if !strings.HasSuffix(stderr, "handshake: resumed, early data: not offered\n") {
+		t.Errorf("the client should say that there was no early data, but said\n%s", stderr)
+	}
+}
+
+// What becomes of the request that is early data, by a server that takes it, one
+// that rejects it, and one whose sessions allow too little.
+func TestEarlyData(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		guard    baretls.ReplayGuard
+		allowed  uint32
+		early    string // what the server reads as early data
+		ordinary string // and afterwards
+		verdict  string
+	}{
+		{"accepted", knowing{baretls.NewReplayGuard(0)}, 1024, "request", "", "accepted"},
+		{"rejected", baretls.NewReplayGuard(0), 1024, "", "request", "rejected"},
+		{"not sent", knowing{baretls.NewReplayGuard(0)}, 3, "", "request", "accepted"},
+	} {
+		cert, roots := makeCertificate(t)
+		client := &baretls.ClientConfig{RootCAs: roots, EnableEarlyData: true}
+		server := &baretls.ServerConfig{
+			Certificates: []tls.Certificate{cert},
+			MaxEarlyData: test.allowed,
+			ReplayGuard:  test.guard,
+		}
+		var early, ordinary, stdout, states string
+		for range 2 { // the first for the tickets
+			var err error
+			early, ordinary, stdout, states, err = converse(t, client, server)
+			if err != nil {
+				t.Fatalf("%s: the client should fetch the page, but: %v\n%s", test.name, err, states)
+			}
+		}
+		if early != test.early || ordinary != test.ordinary || stdout != "response" {
+			t.Errorf("%s: the server should read %q early and %q later, and the client its response, but they read %q, %q and %q",
+				test.name, test.early, test.ordinary, early, ordinary, stdout)
+		}
+		if want := "handshake: resumed, early data: " + test.verdict + "\n"; !strings.HasSuffix(states, want) {
+			t.Errorf("%s: the client should say %q, but said\n%s", test.name, want, states)
+		}
+	}
+}
+
+// knowing is a register of replays that is as old as the keys of the tickets, so
+// that it knows all there can be and need not wait.
+type knowing struct{ baretls.ReplayGuard }
+
+func (knowing) Since() time.Time { return time.Time{} }
+
+// converse lets fetch talk to a server with baretls that answers one request.
+func converse(t *testing.T, client *baretls.ClientConfig, server *baretls.ServerConfig) (early, ordinary, stdout, states string, err error) {
+	t.Helper()
+	near, far := net.Pipe()
+	deadline := time.Now().Add(20 * time.Second)
+	near.SetDeadline(deadline)
+	far.SetDeadline(deadline)
+	served := make(chan error, 1)
+	go func() {
+		defer far.Close()
+		var err error
+		early, ordinary, err = answer(far, server)
+		served <- err
+	}()
+	var out, said bytes.Buffer
+	err = fetch(near, client, "localhost", []byte("request"), &out, &said)
+	near.Close()
+	if err := <-served; err != nil {
+		t.Errorf("the server should be done in order, but: %v", err)
+	}
+	return early, ordinary, out.String(), said.String(), err
+}
+
+// answer reads one request, which may be early data, and answers it once the
+// handshake is complete.
+func answer(socket net.Conn, config *baretls.ServerConfig) (early, ordinary string, err error) {
+	conn, err := baretls.NewServer(config)
+	if err != nil {
+		return "", "", err
+	}
+	incoming := make([]byte, 0, 1<<16)
+	var outgoing []byte
+	answered := false
+	for {
+		status, err := conn.ProcessTLSRecords(incoming)
+		if err != nil {
+			return early, ordinary, err
+		}
+		discard, quiet := status.Discard, false
+		switch state := status.State.(type) {
+		case baretls.EncodeTLSData:
+			outgoing, err = state.AppendTo(outgoing)
+		case baretls.TransmitTLSData:
+			err = state.Done()
+		case baretls.ReadEarlyData:
+			for record := range state.Records() {
+				discard += record.Discard
+				early += string(record.Payload)
+			}
+		case baretls.ReadTraffic:
+			for record := range state.Records() {
+				discard += record.Discard
+				ordinary += string(record.Payload)
+			}
+		case baretls.WriteTraffic:
+			if quiet = answered || early+ordinary == ""; !quiet {
+				answered = true
+				outgoing, _ = state.AppendEncrypted(outgoing, []byte("response"))
+				outgoing, err = state.AppendCloseNotify(outgoing)
+			}
+		case baretls.BlockedHandshake:
+			quiet = true
+		case baretls.Closed:
+			return early, ordinary, nil
+		}
+		if err != nil {
+			return early, ordinary, err
+		}
+		incoming = append(incoming[:0], incoming[discard:]...)
+		if !quiet {
+			continue
+		}
+		if len(outgoing) > 0 {
+			if _, err := socket.Write(outgoing); err != nil {
+				return early, ordinary, err
+			}
+			outgoing = outgoing[:0]
+		}
+		n, err := socket.Read(incoming[len(incoming):cap(incoming)])
+		incoming = incoming[:len(incoming)+n]
+		if err == io.EOF {
+			conn.CloseInput()
+		} else if err != nil {
+			return early, ordinary, err
+		}
+	}
+}
+
+// makeCertificate makes a certificate for localhost that is its own CA.
+func makeCertificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		DNSNames:  []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
 func runClient(args ...string) (stdout, stderr string, err error) {
 	var out, states bytes.Buffer
 	err = run(args, &out, &states)
@@ -209,11 +389,14 @@ type standardServer struct {
 	errors      lineChan
 }
 
-func startTLS(t *testing.T, handler http.HandlerFunc) *standardServer {
+func startTLS(t *testing.T, handler http.HandlerFunc, changes ...func(*tls.Config)) *standardServer {
 	t.Helper()
 	s := &standardServer{errors: make(lineChan, 100), roots: x509.NewCertPool()}
 	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
+	for _, change := range changes {
+		change(server.TLS)
+	}
 	server.Config.ErrorLog = log.New(s.errors, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)

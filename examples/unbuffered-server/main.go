@@ -1,10 +1,12 @@
 // Command unbuffered-server serves one page over TLS with blocking sockets and
 // buffers of its own.
 //
-//	unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE]
+//	unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE] [-max-early-data BYTES]
 //
 // Without a certificate it makes one for localhost, signed by a throwaway CA,
-// and tells on stderr in which file that CA's certificate is.
+// and tells on stderr in which file that CA's certificate is. With
+// -max-early-data it takes 0-RTT data, though not in its first 20 seconds, when
+// it could not recognize a replay of what came before them.
 package main
 
 import (
@@ -21,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -30,9 +33,8 @@ import (
 )
 
 func main() {
-	switch err := run(os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
+	// It serves until something goes wrong.
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "unbuffered-server:", err)
 		os.Exit(1)
 	}
@@ -44,11 +46,12 @@ func run(args []string, stdout, stderr io.Writer) error {
 	address := flags.String("addr", "localhost:8443", "listen on this `host:port`")
 	certFile := flags.String("cert", "", "PEM `file` of the certificate chain")
 	keyFile := flags.String("key", "", "PEM `file` of the private key")
+	maxEarlyData := flags.Uint64("max-early-data", 0, "take so many `bytes` of 0-RTT data from a client")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() != 0 || (*certFile == "") != (*keyFile == "") {
-		return errors.New("usage: unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE]")
+	if flags.NArg() != 0 || (*certFile == "") != (*keyFile == "") || *maxEarlyData > math.MaxUint32 {
+		return errors.New("usage: unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE] [-max-early-data BYTES]")
 	}
 
 	var certificate tls.Certificate
@@ -64,6 +67,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 	config := &baretls.ServerConfig{
 		Certificates: []tls.Certificate{certificate},
 		NextProtos:   []string{"http/1.1"},
+		MaxEarlyData: uint32(*maxEarlyData),
+		// Early data that is not answered early gains nothing.
+		SendHalfRTTData: *maxEarlyData > 0,
 	}
 
 	listener, err := net.Listen("tcp", *address)
@@ -111,7 +117,7 @@ func serve(socket net.Conn, config *baretls.ServerConfig) error {
 	incoming := make([]byte, 0, 1024) // received and not yet discarded
 	outgoing := make([]byte, 0, 1024) // encoded and not yet sent
 	var request []byte
-	answered, peerClosed := false, false
+	answered, closed, peerClosed := false, false, false
 
 	for {
 		// One turn. It may change the bytes of incoming, in place.
@@ -141,6 +147,18 @@ func serve(socket net.Conn, config *baretls.ServerConfig) error {
 				return err
 			}
 
+		case baretls.ReadEarlyData:
+			// 0-RTT data is read in the same way, but may be a replay: RFC 9846,
+			// Section 8. All we do is to show a page, and that may happen twice;
+			// what may not has to wait until !conn.IsHandshaking().
+			for record := range state.Records() {
+				discard += record.Discard
+				request = append(request, record.Payload...)
+			}
+			if len(request) > maxRequest {
+				return errors.New("the request is too long")
+			}
+
 		case baretls.ReadTraffic:
 			// A payload is a part of incoming, so it has to be used, or copied
 			// as here, before the discard below. Each record adds its own share
@@ -159,25 +177,29 @@ func serve(socket net.Conn, config *baretls.ServerConfig) error {
 		case baretls.WriteTraffic:
 			// The quiet state of an open connection: write, close or receive.
 			whole := bytes.Contains(request, []byte("\r\n\r\n"))
-			if answered || !whole && !peerClosed {
-				receive = state.Need()
-				break
-			}
-			if whole {
+			if whole && !answered {
 				if outgoing, err = state.AppendEncrypted(outgoing, []byte(response)); err != nil {
 					return err
 				}
+				answered = true
 			}
 			// After the close_notify we write no more, but still read: until
-			// the client closes as well, and has the whole page for sure.
-			if outgoing, err = state.AppendCloseNotify(outgoing); err != nil {
-				return err
+			// the client closes as well, and has the whole page for sure. If it
+			// has asked by early data, it has to finish the handshake first.
+			if (answered || peerClosed) && !closed && !conn.IsHandshaking() {
+				if outgoing, err = state.AppendCloseNotify(outgoing); err != nil {
+					return err
+				}
+				closed = true
+			}
+			if len(outgoing) == 0 {
+				receive = state.Need()
+				break
 			}
 			if _, err := socket.Write(outgoing); err != nil {
 				return err
 			}
 			outgoing = outgoing[:0]
-			answered = true
 
 		case baretls.PeerClosed:
 			// The client says no more, but may well wait for its answer.

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/baretls/baretls"
 )
@@ -171,6 +172,8 @@ func TestWrongArguments(t *testing.T) {
 		{"usage", []string{"localhost:8443"}},
 		{"usage", []string{"-cert", text}},
 		{"usage", []string{"-key", text}},
+		{"usage", []string{"-max-early-data", "4294967296"}},
+		{"invalid value", []string{"-max-early-data", "-1"}},
 		{"not defined", []string{"-unknown"}},
 		{"PEM", []string{"-cert", text, "-key", text}},
 		{"missing.pem", []string{"-cert", "missing.pem", "-key", text}},
@@ -201,6 +204,228 @@ func TestAgainstUnbufferedClient(t *testing.T) {
 	if got, err := client.Output(); err != nil || string(got) != response {
 		t.Errorf("the client should print the response, but printed %q: %v\n%s", got, err, client.Stderr)
 	}
+
+	// Early data is rejected by a server that has just started, and sent again.
+	for want, args := range map[string][]string{
+		"early data: rejected":    {"-max-early-data", "16384"},
+		"early data: not offered": {"-max-early-data", "0"},
+	} {
+		server := start(t, args...)
+		client := exec.Command(program, "-early-data", "-ca", server.ca, "-server-name", "localhost", server.address)
+		said := new(bytes.Buffer)
+		client.Stderr = said
+		if got, err := client.Output(); err != nil || string(got) != response+response {
+			t.Errorf("with %q the client should print two responses, but printed %q: %v\n%s", args, got, err, said)
+		}
+		if !strings.HasSuffix(said.String(), "handshake: resumed, "+want+"\n") {
+			t.Errorf("with %q the client should say %q, but said\n%s", args, want, said)
+		}
+	}
+}
+
+// The answer to early data is sent at once, and the end after the handshake.
+func TestEarlyDataIsAnswered(t *testing.T) {
+	const request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	clientConfig, serverConfig := earlyConfigs(t, maxRequest)
+	for _, early := range []string{request, request[:10], ""} {
+		client := dialEarly(t, clientConfig, serverConfig)
+		client.run(early) // up to its Finished, which is not sent yet
+		if status := client.conn.EarlyData(); status != baretls.EarlyDataAccepted {
+			t.Fatalf("early data should be accepted, but is %v", status)
+		}
+		client.write(request[len(early):])
+		client.run("")
+		if client.got != response {
+			t.Errorf("a request with %d early bytes should be answered, but is by %q", len(early), client.got)
+		}
+		if tickets := client.conn.TicketsReceived(); tickets == 0 {
+			t.Errorf("a request with %d early bytes should leave a ticket for the next, but leaves none", len(early))
+		}
+		if err := <-client.served; err != nil {
+			t.Errorf("a request with %d early bytes should be served in order, but: %v", len(early), err)
+		}
+	}
+}
+
+func TestEarlyRequestsAreBounded(t *testing.T) {
+	clientConfig, serverConfig := earlyConfigs(t, 2*maxRequest)
+	client := dialEarly(t, clientConfig, serverConfig)
+	client.send(strings.Repeat("x", maxRequest+1))
+	io.Copy(io.Discard, client.socket)
+	if err := <-client.served; err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("early data without end should be an error, but is %v", err)
+	}
+}
+
+// earlyConfigs are a client that has a session for early data, and its server,
+// with a register of replays that need not wait.
+func earlyConfigs(t *testing.T, allowed uint32) (*baretls.ClientConfig, *baretls.ServerConfig) {
+	t.Helper()
+	cert, roots := makeCertificate(t)
+	clientConfig := &baretls.ClientConfig{RootCAs: roots, EnableEarlyData: true}
+	serverConfig := &baretls.ServerConfig{
+		Certificates:    []tls.Certificate{cert},
+		MaxEarlyData:    allowed,
+		ReplayGuard:     knowing{baretls.NewReplayGuard(0)},
+		SendHalfRTTData: true,
+	}
+	client := dialEarly(t, clientConfig, serverConfig)
+	client.run("")
+	client.write("GET / HTTP/1.1\r\n\r\n")
+	client.run("")
+	if err := <-client.served; err != nil || client.conn.TicketsReceived() == 0 {
+		t.Fatalf("a first connection should leave tickets, but leaves %d: %v", client.conn.TicketsReceived(), err)
+	}
+	return clientConfig, serverConfig
+}
+
+// knowing is a register of replays that is as old as the keys of the tickets, so
+// that it knows all there can be.
+type knowing struct{ baretls.ReplayGuard }
+
+func (knowing) Since() time.Time { return time.Time{} }
+
+// earlyClient is a client that talks to serve turn by turn.
+type earlyClient struct {
+	t        *testing.T
+	conn     *baretls.ClientConn
+	socket   net.Conn
+	incoming []byte
+	outgoing []byte
+	got      string // of the answer
+	closed   bool   // by the server, in order
+	served   chan error
+}
+
+func dialEarly(t *testing.T, clientConfig *baretls.ClientConfig, serverConfig *baretls.ServerConfig) *earlyClient {
+	t.Helper()
+	conn, err := baretls.NewClient(clientConfig, "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := sockets(t)
+	t.Cleanup(func() { near.Close() })
+	near.SetDeadline(time.Now().Add(20 * time.Second))
+	c := &earlyClient{t: t, conn: conn, socket: near, served: make(chan error, 1)}
+	go func() {
+		defer far.Close()
+		c.served <- serve(far, serverConfig)
+	}()
+	return c
+}
+
+// run takes turns up to the end of the handshake, or of the connection if it is
+// there already. What is early goes out behind the hello. If that is a whole
+// request, the answer is read first: our Finished stays here until write.
+func (c *earlyClient) run(early string) {
+	c.t.Helper()
+	handshaking := c.conn.IsHandshaking()
+	if handshaking {
+		c.send(early)
+	}
+	for !c.closed {
+		switch state := c.turn().(type) {
+		case baretls.TransmitTLSData:
+			if err := state.Done(); err != nil {
+				c.t.Fatal(err)
+			}
+		case baretls.WriteTraffic:
+			if handshaking && (c.got == response || !strings.HasSuffix(early, "\r\n\r\n")) {
+				return
+			}
+			c.receive()
+		case baretls.BlockedHandshake:
+			c.receive()
+		}
+	}
+}
+
+// send sends the hello, and early data behind it.
+func (c *earlyClient) send(early string) {
+	c.t.Helper()
+	for {
+		state, ok := c.turn().(baretls.TransmitTLSData)
+		if !ok {
+			continue
+		}
+		if early != "" {
+			writer, ok := state.MayEncryptEarlyData()
+			if !ok {
+				c.t.Fatal("the session should allow early data, but does not")
+			}
+			var err error
+			if c.outgoing, err = writer.AppendEncrypted(c.outgoing, []byte(early)); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		if err := state.Done(); err != nil {
+			c.t.Fatal(err)
+		}
+		c.flush()
+		return
+	}
+}
+
+// write sends all that is left to send, data, and our close_notify.
+func (c *earlyClient) write(data string) {
+	c.t.Helper()
+	state, ok := c.turn().(baretls.WriteTraffic)
+	if !ok {
+		c.t.Fatal("an open connection should be ready to write, but is not")
+	}
+	var err error
+	if c.outgoing, err = state.AppendEncrypted(c.outgoing, []byte(data)); err == nil {
+		c.outgoing, err = state.AppendCloseNotify(c.outgoing)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.flush()
+}
+
+// turn takes a turn and does what needs no decision.
+func (c *earlyClient) turn() baretls.State {
+	c.t.Helper()
+	status, err := c.conn.ProcessTLSRecords(c.incoming)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	discard := status.Discard
+	switch state := status.State.(type) {
+	case baretls.EncodeTLSData:
+		if c.outgoing, err = state.AppendTo(c.outgoing); err != nil {
+			c.t.Fatal(err)
+		}
+	case baretls.ReadTraffic:
+		for record := range state.Records() {
+			discard += record.Discard
+			c.got += string(record.Payload)
+		}
+	case baretls.PeerClosed, baretls.Closed:
+		c.closed = true
+	}
+	c.incoming = c.incoming[discard:]
+	return status.State
+}
+
+func (c *earlyClient) receive() {
+	c.t.Helper()
+	piece := make([]byte, 4096)
+	n, err := c.socket.Read(piece)
+	c.incoming = append(c.incoming, piece[:n]...)
+	if err == io.EOF {
+		c.conn.CloseInput()
+	} else if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *earlyClient) flush() {
+	c.t.Helper()
+	if _, err := c.socket.Write(c.outgoing); err != nil {
+		c.t.Fatal(err)
+	}
+	c.outgoing = c.outgoing[:0]
 }
 
 // dial lets a standard client talk to serve and returns what serve returned.

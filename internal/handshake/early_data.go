@@ -45,8 +45,10 @@ func (c *Client) offerEarlyData() {
 	c.EarlyLeft = c.session.MaxEarlyData
 }
 
+// offersALPN reports whether the server can choose that protocol again, or none
+// again.
 func (c *Client) offersALPN(name string) bool {
-	return name == "" && len(c.policy.Protocols) == 0 || c.hello.ALPN.Contains(name)
+	return name == "" || c.hello.ALPN.Contains(name)
 }
 
 // openEarlyData changes the write keys to those of early data, behind the

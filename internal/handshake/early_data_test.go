@@ -103,7 +103,7 @@ func TestEarlyDataIsAcceptedOrSkipped(t *testing.T) {
 		{"the server prefers another protocol by now", protocols, func(p *pair) { p.serverPolicy.Protocols = []string{"h1"} }, rejected, KindResumed},
 		{"the server has no protocol any more", protocols, func(p *pair) { p.serverPolicy.Protocols = nil }, rejected, KindResumed},
 		{"the client does not have the protocol any more", protocols, func(p *pair) { p.clientPolicy.Protocols = []string{"h1"} }, none, KindResumed},
-		{"the client has protocols by now", nil, func(p *pair) { p.clientPolicy.Protocols = []string{"h2"} }, none, KindResumed},
+		{"the client has protocols by now", nil, func(p *pair) { p.clientPolicy.Protocols = []string{"h2"} }, accepted, KindResumed},
 		{"the server asks for another share", nil, func(p *pair) { p.serverPolicy.Groups = groups(tls.CurveP384) }, rejected, KindResumedWithRetry},
 		{"the server sends a cookie", nil, func(p *pair) { p.serverPolicy.CookieKey = cookieKey }, rejected, KindResumedWithRetry},
 		{"the server asks for another share and another hash", nil, func(p *pair) {
