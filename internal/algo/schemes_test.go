@@ -86,39 +86,54 @@ var testKeys = sync.OnceValue(func() (keys struct {
 	return keys
 })
 
-// signers says which schemes fit which key, in the order of SchemesFor.
+// anyECDSA are the schemes of an ECDSA key in TLS 1.2: they "did not constrain
+// the signing curve" (RFC 9846, Section 4.3.3).
+const (
+	anyECDSA = "ecdsa_secp256r1_sha256 ecdsa_secp384r1_sha384 ecdsa_secp521r1_sha512"
+	anyRSA   = "rsa_pss_rsae_sha256 rsa_pss_rsae_sha384 rsa_pss_rsae_sha512 rsa_pkcs1_sha256 rsa_pkcs1_sha384 rsa_pkcs1_sha512"
+	anyPSS   = "rsa_pss_pss_sha256 rsa_pss_pss_sha384 rsa_pss_pss_sha512"
+)
+
+// signers says which schemes fit which key, in the order of SchemesFor, in TLS
+// 1.3 and in TLS 1.2.
 func signers() []signer {
 	keys := testKeys()
 	pss := func(hash crypto.Hash) PublicKey { return PublicKey{keys.rsa.Public(), true, hash} }
 	return []signer{
 		{"RSA", keys.rsa, PublicKey{Key: keys.rsa.Public()},
-			"rsa_pss_rsae_sha256 rsa_pss_rsae_sha384 rsa_pss_rsae_sha512 rsa_pkcs1_sha256 rsa_pkcs1_sha384 rsa_pkcs1_sha512"},
-		{"RSASSA-PSS", keys.rsa, pss(0), "rsa_pss_pss_sha256 rsa_pss_pss_sha384 rsa_pss_pss_sha512"},
-		{"RSASSA-PSS with SHA-256", keys.rsa, pss(crypto.SHA256), "rsa_pss_pss_sha256"},
-		{"RSASSA-PSS with SHA-384", keys.rsa, pss(crypto.SHA384), "rsa_pss_pss_sha384"},
-		{"RSASSA-PSS with SHA-512", keys.rsa, pss(crypto.SHA512), "rsa_pss_pss_sha512"},
-		{"P-224", keys.p224, PublicKey{Key: keys.p224.Public()}, ""},
-		{"P-256", keys.p256, PublicKey{Key: keys.p256.Public()}, "ecdsa_secp256r1_sha256"},
-		{"P-384", keys.p384, PublicKey{Key: keys.p384.Public()}, "ecdsa_secp384r1_sha384"},
-		{"P-521", keys.p521, PublicKey{Key: keys.p521.Public()}, "ecdsa_secp521r1_sha512"},
-		{"Ed25519", keys.ed25519, PublicKey{Key: keys.ed25519.Public()}, "ed25519"},
+			anyRSA, anyRSA},
+		{"RSASSA-PSS", keys.rsa, pss(0), anyPSS, anyPSS},
+		{"RSASSA-PSS with SHA-256", keys.rsa, pss(crypto.SHA256), "rsa_pss_pss_sha256", "rsa_pss_pss_sha256"},
+		{"RSASSA-PSS with SHA-384", keys.rsa, pss(crypto.SHA384), "rsa_pss_pss_sha384", "rsa_pss_pss_sha384"},
+		{"RSASSA-PSS with SHA-512", keys.rsa, pss(crypto.SHA512), "rsa_pss_pss_sha512", "rsa_pss_pss_sha512"},
+		{"P-224", keys.p224, PublicKey{Key: keys.p224.Public()}, "", ""},
+		{"P-256", keys.p256, PublicKey{Key: keys.p256.Public()}, "ecdsa_secp256r1_sha256", anyECDSA},
+		{"P-384", keys.p384, PublicKey{Key: keys.p384.Public()}, "ecdsa_secp384r1_sha384", anyECDSA},
+		{"P-521", keys.p521, PublicKey{Key: keys.p521.Public()}, "ecdsa_secp521r1_sha512", anyECDSA},
+		{"Ed25519", keys.ed25519, PublicKey{Key: keys.ed25519.Public()}, "ed25519", "ed25519"},
 	}
 }
 
 type signer struct {
-	name    string
-	private crypto.Signer
-	public  PublicKey
-	schemes string
+	name      string
+	private   crypto.Signer
+	public    PublicKey
+	schemes   string
+	schemes12 string
 }
 
-func (k *signer) has(s *Scheme) bool { return slices.Contains(strings.Fields(k.schemes), s.Name) }
+func (k *signer) has(s *Scheme) bool   { return slices.Contains(strings.Fields(k.schemes), s.Name) }
+func (k *signer) has12(s *Scheme) bool { return slices.Contains(strings.Fields(k.schemes12), s.Name) }
 
 func TestSchemesFitTheirKeys(t *testing.T) {
 	for _, k := range signers() {
 		for i := range schemes {
-			if s := &schemes[i]; s.Fits(k.public) != k.has(s) {
+			s := &schemes[i]
+			if s.Fits(k.public) != k.has(s) {
 				t.Errorf("%s fits a key of %s: %v, want %v", s.Name, k.name, s.Fits(k.public), k.has(s))
+			}
+			if s.Fits12(k.public) != k.has12(s) {
+				t.Errorf("%s fits a key of %s in TLS 1.2: %v, want %v", s.Name, k.name, s.Fits12(k.public), k.has12(s))
 			}
 		}
 		var got, want []string
@@ -133,6 +148,13 @@ func TestSchemesFitTheirKeys(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("SchemesFor %s is %v, want %v", k.name, got, want)
 		}
+		got = nil
+		for _, s := range SchemesFor12(k.public) {
+			got = append(got, s.Name)
+		}
+		if want := strings.Fields(k.schemes12); !slices.Equal(got, want) {
+			t.Errorf("SchemesFor12 %s is %v, want %v", k.name, got, want)
+		}
 	}
 	for name, key := range map[string]crypto.PublicKey{
 		"nothing":                          nil,
@@ -142,8 +164,10 @@ func TestSchemesFitTheirKeys(t *testing.T) {
 		"an ECDSA key without a curve":     &ecdsa.PublicKey{},
 		"an X25519 key":                    &ecdh.PublicKey{},
 	} {
-		if s := SchemesFor(PublicKey{Key: key}); s != nil {
-			t.Errorf("%s fits %s", s[0].Name, name)
+		for _, s := range [][]*Scheme{SchemesFor(PublicKey{Key: key}), SchemesFor12(PublicKey{Key: key})} {
+			if s != nil {
+				t.Errorf("%s fits %s", s[0].Name, name)
+			}
 		}
 	}
 }
@@ -202,6 +226,124 @@ func TestSignaturesVerify(t *testing.T) {
 	}
 }
 
+// In TLS 1.2 any ECDSA scheme goes with any curve; in TLS 1.3 each has its own.
+// For all other keys the versions agree.
+func TestVerify12TakesMoreThanVerify(t *testing.T) {
+	message := []byte("what the peer signed")
+	for _, k := range signers() {
+		for i := range schemes {
+			s := &schemes[i]
+			if !k.has12(s) {
+				// A signature that would verify, if the key was asked.
+				signature, err := crypto.SignMessage(k.private, rand.Reader, message, s.opts)
+				if err != nil {
+					signature = []byte("none")
+				}
+				if err := s.Verify12(k.public, message, signature); fault.Of(err) != fault.IllegalParameter || err == nil {
+					t.Errorf("%s with %s, which does not fit in TLS 1.2: the error is %v, want: %v", s.Name, k.name, err, fault.IllegalParameter)
+				}
+				continue
+			}
+			signature, err := s.Sign(k.private, rand.Reader, message)
+			if err != nil {
+				t.Errorf("%s with %s does not sign: %v", s.Name, k.name, err)
+				continue
+			}
+			if err := s.Verify12(k.public, message, signature); err != nil {
+				t.Errorf("%s with %s does not verify in TLS 1.2: %v", s.Name, k.name, err)
+			}
+			err = s.Verify(k.public, message, signature)
+			if k.has(s) && err != nil || !k.has(s) && (err == nil || fault.Of(err) != fault.IllegalParameter) {
+				t.Errorf("%s with %s, signed for TLS 1.2, in TLS 1.3: %v", s.Name, k.name, err)
+			}
+			for story, bad := range map[string][2][]byte{
+				"another message":            {message[1:], signature},
+				"a truncated signature":      {message, signature[:len(signature)-1]},
+				"a byte behind it":           {message, append(bytes.Clone(signature), 0)},
+				"no signature":               {message, nil},
+				"a signature that is zeros":  {message, make([]byte, len(signature))},
+				"a signature of another key": {message, signedByAnother(t, s, message)},
+			} {
+				if err := s.Verify12(k.public, bad[0], bad[1]); err == nil || fault.Of(err) != fault.BadSignature {
+					t.Errorf("%s with %s, %s: the error is %v, want a bad signature", s.Name, k.name, story, err)
+				}
+			}
+			for j := range schemes {
+				other := &schemes[j]
+				if other == s {
+					continue
+				}
+				want := fault.BadSignature // another hash, or another padding
+				if !k.has12(other) {
+					want = fault.IllegalParameter // another key
+				}
+				if err := other.Verify12(k.public, message, signature); err == nil || fault.Of(err) != want {
+					t.Errorf("%s verifies what %s signed with %s: %v, want %v", other.Name, s.Name, k.name, err, want)
+				}
+			}
+		}
+	}
+}
+
+// signedByAnother is a signature of the right form: with a key of the type
+// that is not one of the test's, or, for RSA, over something else.
+func signedByAnother(t *testing.T, s *Scheme, message []byte) []byte {
+	t.Helper()
+	var key crypto.Signer
+	var err error
+	switch s.kind {
+	case ecdsaKind:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case ed25519Kind:
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		key, message = testKeys().rsa, append([]byte("not "), message...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := s.Sign(key, rand.Reader, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signature
+}
+
+// A suite of TLS 1.2 names the kind of key: Ed25519 goes with ECDSA's (RFC
+// 8422, Section 2) and RSASSA-PSS with RSA's (RFC 9846, Section 4.3.3).
+func TestSchemesGoWithSuites(t *testing.T) {
+	for i := range schemes {
+		s, want := &schemes[i], AuthenticatedByRSA
+		if strings.HasPrefix(s.Name, "ecdsa") || s.Name == "ed25519" {
+			want = AuthenticatedByECDSA
+		}
+		if s.Auth() != want {
+			t.Errorf("%s goes with authentication %d, want %d", s.Name, s.Auth(), want)
+		}
+	}
+	for _, k := range signers() {
+		kinds := map[Authentication]bool{}
+		for _, s := range SchemesFor12(k.public) {
+			kinds[s.Auth()] = true
+		}
+		for _, id := range DefaultSuites() {
+			suite := SuiteByID(id)
+			if suite.Version != tls.VersionTLS12 {
+				continue
+			}
+			want := strings.HasPrefix(suite.Name, "TLS_ECDHE_ECDSA_")
+			if strings.HasPrefix(k.name, "RSA") {
+				want = !want
+			} else if k.name == "P-224" {
+				want = false // with nothing
+			}
+			if kinds[suite.Auth] != want {
+				t.Errorf("a key of %s goes with %s: %v, want %v", k.name, suite.Name, kinds[suite.Auth], want)
+			}
+		}
+	}
+}
+
 // The length of the salt MUST be equal to that of the hash (Section 4.3.3).
 func TestPSSSaltIsAsLongAsTheHash(t *testing.T) {
 	key := testKeys().rsa
@@ -222,6 +364,7 @@ func TestPSSSaltIsAsLongAsTheHash(t *testing.T) {
 	}
 }
 
+// Sign does not know the version: what fits in TLS 1.2 is signed.
 func TestSignRefusesKeysThatDoNotFit(t *testing.T) {
 	for _, k := range signers() {
 		if k.public.PSS {
@@ -229,7 +372,7 @@ func TestSignRefusesKeysThatDoNotFit(t *testing.T) {
 		}
 		for i := range schemes {
 			s := &schemes[i]
-			if k.has(s) || k.name == "RSA" && s.kind == pssPSSKind {
+			if k.has12(s) || k.name == "RSA" && s.kind == pssPSSKind {
 				continue
 			}
 			if signature, err := s.Sign(k.private, rand.Reader, nil); err == nil || fault.Of(err) != fault.Internal || signature != nil {
@@ -308,7 +451,7 @@ func TestRSAKeySizes(t *testing.T) {
 			t.Errorf("CheckSize of %d bits: %v", bits, err)
 		}
 		for _, pub := range []PublicKey{{Key: key}, {Key: key, PSS: true}} {
-			if (SchemesFor(pub) != nil) != want {
+			if (SchemesFor(pub) != nil) != want || (SchemesFor12(pub) != nil) != want {
 				t.Errorf("an RSA key of %d bits fits a scheme: %v, want %v", bits, !want, want)
 			}
 		}
@@ -345,9 +488,13 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which byte, signature []byte) {
 		s := &schemes[int(which)%len(schemes)]
 		for _, k := range keys {
-			err := s.Verify(k.public, message, signature)
-			if r := fault.Of(err); err == nil || r != fault.BadSignature && r != fault.IllegalParameter {
-				t.Errorf("%s with %s: a signature out of nothing: %v", s.Name, k.name, err)
+			for version, err := range map[string]error{
+				"TLS 1.3": s.Verify(k.public, message, signature),
+				"TLS 1.2": s.Verify12(k.public, message, signature),
+			} {
+				if r := fault.Of(err); err == nil || r != fault.BadSignature && r != fault.IllegalParameter {
+					t.Errorf("%s, %s with %s: a signature out of nothing: %v", version, s.Name, k.name, err)
+				}
 			}
 		}
 	})

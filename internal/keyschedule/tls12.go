@@ -14,7 +14,7 @@ const mainSecret12Len = 48
 func (k *KDF) MainSecret12(shared, transcript, clientRandom, serverRandom []byte) (s MainSecret12) {
 	s.n = mainSecret12Len
 	if transcript != nil {
-		k.prf(s.bytes(), shared, "extended master secret", transcript, nil)
+		k.prf(s.bytes(), shared, "extended master secret", transcript)
 	} else {
 		k.prf(s.bytes(), shared, "master secret", clientRandom, serverRandom)
 	}
@@ -47,7 +47,7 @@ func (s *MainSecret12) Finished(k *KDF, out []byte, client bool, transcript []by
 		label = "client finished"
 	}
 	var data [FinishedLen12]byte
-	k.prf(data[:], s.bytes(), label, transcript, nil)
+	k.prf(data[:], s.bytes(), label, transcript)
 	return append(out, data[:]...)
 }
 
@@ -60,15 +60,15 @@ func (s *MainSecret12) Export(k *KDF, label string, context, out, clientRandom, 
 	if len(out) > 255*k.size {
 		return ErrExporterLength
 	}
-	seed := append(append([]byte(nil), clientRandom...), serverRandom...)
-	if context != nil {
-		if len(context) > 1<<16-1 {
-			return ErrExporterContext
-		}
-		seed = append(seed, byte(len(context)>>8), byte(len(context)))
-		seed = append(seed, context...)
+	if context == nil {
+		k.prf(out, s.bytes(), label, clientRandom, serverRandom)
+		return nil
 	}
-	k.prf(out, s.bytes(), label, seed, nil)
+	if len(context) > 1<<16-1 {
+		return ErrExporterContext
+	}
+	n := [2]byte{byte(len(context) >> 8), byte(len(context))}
+	k.prf(out, s.bytes(), label, clientRandom, serverRandom, n[:], context)
 	return nil
 }
 
@@ -77,16 +77,16 @@ const maxLabel12 = 255 - len(labelPrefix)
 
 // prf is the PRF with P_hash (Section 5): HMAC over A(i), the label and the
 // two halves of the seed, as often as it takes to fill out.
-func (k *KDF) prf(out, key []byte, label string, seed1, seed2 []byte) {
+func (k *KDF) prf(out, key []byte, label string, seed ...[]byte) {
 	var a secret // A(i)
 	a.n = uint8(k.size)
 	k.begin(key)
-	k.writeSeed(label, seed1, seed2)
+	k.writeSeed(label, seed)
 	copy(a.bytes(), k.end())
 	for len(out) > 0 {
 		k.begin(key)
 		k.write(a.bytes())
-		k.writeSeed(label, seed1, seed2)
+		k.writeSeed(label, seed)
 		out = out[copy(out, k.end()):]
 		k.begin(key)
 		k.write(a.bytes())
@@ -95,9 +95,13 @@ func (k *KDF) prf(out, key []byte, label string, seed1, seed2 []byte) {
 	a.Clear()
 }
 
-func (k *KDF) writeSeed(label string, seed1, seed2 []byte) {
-	n := copy(k.chunk[:], label)
-	k.hash.Write(k.chunk[:n])
-	k.write(seed1)
-	k.write(seed2)
+func (k *KDF) writeSeed(label string, seed [][]byte) {
+	for len(label) > 0 {
+		n := copy(k.chunk[:], label)
+		k.hash.Write(k.chunk[:n])
+		label = label[n:]
+	}
+	for _, part := range seed {
+		k.write(part)
+	}
 }

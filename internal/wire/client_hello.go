@@ -41,6 +41,7 @@ type ClientHello struct {
 	// Of TLS 1.2: RFC 5077 and RFC 5746. extended_main_secret has no field.
 	SessionTicket     []byte
 	RenegotiationInfo []byte
+	ECPointFormats    []byte // Append writes uncompressed
 
 	// BindersLen is how many bytes the binders take at the end of the message,
 	// with the length of their vector: what Section 4.3.11.2 truncates.
@@ -86,7 +87,7 @@ func (m *ClientHello) Parse(body []byte) error {
 		case ExtSCT, ExtEarlyData, ExtExtendedMainSecret:
 			ok = true // empty
 		case ExtECPointFormats:
-			ok = readPointFormats(&c.body)
+			ok = readVector8(&c.body, &m.ECPointFormats)
 		case ExtSessionTicket:
 			m.SessionTicket, c.body = c.body, nil
 			ok = true
@@ -139,6 +140,11 @@ func (m *ClientHello) check() error {
 	}
 	if m.Has.Has(ExtRecordSizeLimit) {
 		if err := checkRecordSizeLimit(m.RecordSizeLimit); err != nil {
+			return err
+		}
+	}
+	if m.Has.Has(ExtECPointFormats) {
+		if err := checkPointFormats(m.ECPointFormats); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,10 @@ const fullClientHello = `0303 random 1[ cc*32 ] 2[ 1301 c02f ] 1[ 00 ] 2[
 	0005 2[ 01 2[ ] 2[ ] ]
 	0012 2[ ]
 	002a 2[ ]
+	0017 2[ ]
+	ff01 2[ 1[ 'verify_data.' ] ]
+	000b 2[ 1[ 00 ] ]
+	0023 2[ 'session' ]
 	000a 2[ 2[ 11ec 001d ] ]
 	000d 2[ 2[ 0403 0804 ] ]
 	0032 2[ 2[ 0401 ] ]
@@ -51,6 +55,8 @@ func TestAClientHelloIsReadWhole(t *testing.T) {
 		"psk_key_exchange_modes":    slices.Equal(m.PSKKeyExchangeModes, []byte{1, 0}),
 		"record_size_limit":         m.RecordSizeLimit == 0x4001,
 		"ticket_request":            m.TicketRequest == [2]uint8{2, 1},
+		"session_ticket":            string(m.SessionTicket) == "session",
+		"renegotiated_connection":   string(m.RenegotiationInfo) == "verify_data.",
 		"application protocols":     slices.Equal(list(m.ALPN.All()), []string{"h2", "http/1.1"}),
 		"certificate_authorities":   slices.Equal(list(m.CertificateAuthorities.All()), []string{"\x30\x03", "\x30\x04"}),
 		"binders":                   slices.Equal(list(m.PreSharedKey.Binders.All()), []string{strings.Repeat("\xd1", 32), strings.Repeat("\xd2", 48)}),
@@ -58,7 +64,8 @@ func TestAClientHelloIsReadWhole(t *testing.T) {
 		"the number of identities":  m.PreSharedKey.Identities.Len() == 2,
 		"the length of the binders": m.BindersLen == 2+33+49,
 		"the block as it came":      bytes.HasSuffix(body, m.Extensions) && m.Extensions[0] == 0 && len(m.Extensions) == len(body)-2-32-33-6-2-2,
-		"the extensions present": m.Has == Extensions(ExtServerName, ExtStatusRequest, ExtSCT, ExtEarlyData, ExtSupportedGroups,
+		"the extensions present": m.Has == Extensions(ExtServerName, ExtStatusRequest, ExtSCT, ExtEarlyData,
+			ExtExtendedMainSecret, ExtRenegotiationInfo, ExtECPointFormats, ExtSessionTicket, ExtSupportedGroups,
 			ExtSignatureAlgorithms, ExtSignatureAlgorithmsCert, ExtALPN, ExtRecordSizeLimit, ExtTicketRequest,
 			ExtCertificateAuthorities, ExtCookie, ExtPSKKeyExchangeModes, ExtKeyShare, ExtSupportedVersions, ExtPreSharedKey),
 	} {
@@ -122,17 +129,21 @@ func TestTheClientHelloOfRFC8448(t *testing.T) {
 		t.Errorf("the extensions are %b, want %b", m.Has, want)
 	}
 
-	// Written again it lacks the two that we have no fields for, and no more.
+	if len(m.SessionTicket) != 0 || len(m.RenegotiationInfo) != 0 {
+		t.Errorf("what the hello says for TLS 1.2 is empty, and read as %x and %x", m.SessionTicket, m.RenegotiationInfo)
+	}
+
+	// Written again it has other places for its extensions, and the same size.
 	var again ClientHello
 	written := m.Append(nil)
 	if err := again.Parse(written[HeaderLen:]); err != nil {
 		t.Fatal(err)
 	}
-	if again.Has != want.Without(ExtRenegotiationInfo).Without(ExtSessionTicket) {
-		t.Errorf("the hello written again has the extensions %b", again.Has)
+	if again.Has != want {
+		t.Errorf("the hello written again has the extensions %b, want %b", again.Has, want)
 	}
-	if lost := len(message) - len(written); lost != 5+4 {
-		t.Errorf("the hello written again is shorter by %d bytes, want 9", lost)
+	if len(written) != len(message) {
+		t.Errorf("the hello written again has %d bytes, want %d", len(written), len(message))
 	}
 }
 
@@ -222,6 +233,22 @@ func TestBodiesOfClientHelloExtensions(t *testing.T) {
 		{"pre_shared_key before an unknown extension", `0029 2[ 2[ 2[ 'a' ] 00000000 ] 2[ 1[ aa*32 ] ] ] 0a0a 2[ ]`, fault.IllegalParameter},
 		{"pre_shared_key twice", `0029 2[ 2[ 2[ 'a' ] 00000000 ] 2[ 1[ aa*32 ] ] ] 0029 2[ 2[ 2[ 'a' ] 00000000 ] 2[ 1[ aa*32 ] ] ]`, fault.IllegalParameter},
 
+		{"extended_main_secret", `0017 2[ ]`, accepted},
+		{"extended_main_secret with a body", `0017 2[ 00 ]`, fault.Undecodable},
+		{"renegotiation_info of a first handshake", `ff01 2[ 1[ ] ]`, accepted},
+		{"renegotiation_info that is not empty, the caller's to refuse", `ff01 2[ 1[ aa*12 ] ]`, accepted},
+		{"renegotiation_info without a length", `ff01 2[ ]`, fault.Undecodable},
+		{"renegotiation_info with half of it", `ff01 2[ 0c aaaa ]`, fault.Undecodable},
+		{"renegotiation_info with a byte behind it", `ff01 2[ 1[ ] 00 ]`, fault.Undecodable},
+		{"session_ticket, empty", `0023 2[ ]`, accepted},
+		{"session_ticket with any ticket", `0023 2[ ff*1000 ]`, accepted},
+		{"session_ticket twice", `0023 2[ ] 0023 2[ 'any' ]`, fault.DuplicateExtension},
+		{"ec_point_formats", `000b 2[ 1[ 00 ] ]`, accepted},
+		{"ec_point_formats with more than that", `000b 2[ 1[ 01 02 00 ] ]`, accepted},
+		{"ec_point_formats without a list", `000b 2[ ]`, fault.Undecodable},
+		{"ec_point_formats, empty", `000b 2[ 1[ ] ]`, fault.Undecodable},
+		{"ec_point_formats with a byte behind them", `000b 2[ 1[ 00 ] 00 ]`, fault.Undecodable},
+
 		{"heartbeat, which is not ours, with any body", `000f 2[ 'any' ]`, accepted},
 		{"encrypted_client_hello, which is not ours yet", `fe0d 2[ 'any' ]`, accepted},
 		{"padding that is not zeros", `0015 2[ ff ]`, accepted},
@@ -242,6 +269,43 @@ func TestBodiesOfClientHelloExtensions(t *testing.T) {
 		} else if err != nil {
 			t.Errorf("%s is refused: %v", row.story, err)
 		}
+	}
+}
+
+// If uncompressed is missing, "the server MUST abort the handshake and return an
+// illegal_parameter alert": RFC 8422, Section 5.1.2. The list has its form.
+func TestAClientHasToReadUncompressedPoints(t *testing.T) {
+	for _, formats := range []string{`01`, `02`, `01 02`, `ff`} {
+		body, _ := assemble(t, `0303 random 1[ ] 2[ c02f ] 1[ 00 ] 2[ 000a 2[ 2[ 0017 ] ] 000b 2[ 1[ `+formats+` ] ] ]`)
+		var m ClientHello
+		expect(t, m.Parse(body), fault.IllegalParameter, "a ClientHello with the ec_point_formats %s", formats)
+	}
+}
+
+// What TLS 1.2 adds is read and written whether or not 1.3 is offered too.
+func TestAClientHelloOfTLS12(t *testing.T) {
+	m := ClientHello{
+		LegacyVersion: 0x0303, Random: make([]byte, 32), CipherSuites: Uint16s{0xc0, 0x2f}, CompressionMethods: []byte{0},
+		Has:           Extensions(ExtExtendedMainSecret, ExtRenegotiationInfo, ExtECPointFormats, ExtSessionTicket),
+		SessionTicket: []byte("ticket"),
+	}
+	want, _ := assemble(t, `01 3[ 0303 00*32 1[ ] 2[ c02f ] 1[ 00 ] 2[ 0017 2[ ] ff01 2[ 1[ ] ] 000b 2[ 1[ 00 ] ] 0023 2[ 'ticket' ] ] ]`)
+	if got := m.Append(nil); !bytes.Equal(got, want) {
+		t.Errorf("the hello is written as\n%x, want\n%x", got, want)
+	}
+	var again ClientHello
+	if err := again.Parse(want[HeaderLen:]); err != nil || again.Has != m.Has || string(again.SessionTicket) != "ticket" || len(again.RenegotiationInfo) != 0 {
+		t.Errorf("the hello is read as %+v, %v", again, err)
+	}
+
+	// The other three take 4, 5 and 6 bytes, and the ticket 4 more than it has.
+	m.SessionTicket = make([]byte, 0xffff-4-5-6-4)
+	if b := m.Append(nil); b == nil || again.Parse(b[HeaderLen:]) != nil || len(again.SessionTicket) != len(m.SessionTicket) {
+		t.Error("the longest ticket is not written")
+	}
+	m.SessionTicket = append(m.SessionTicket, 0)
+	if m.Append(nil) != nil {
+		t.Error("a ticket that makes the block too long must give nil")
 	}
 }
 

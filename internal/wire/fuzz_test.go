@@ -38,6 +38,22 @@ func FuzzKeyUpdate(f *testing.F) { fuzz(f, TypeKeyUpdate, parseKeyUpdate) }
 
 func FuzzEndOfEarlyData(f *testing.F) { fuzz(f, TypeEndOfEarlyData, parseEndOfEarlyData) }
 
+func FuzzCertificate12(f *testing.F) { fuzz(f, TypeCertificate, parseCertificate12) }
+
+func FuzzCertificateStatus(f *testing.F) { fuzz(f, TypeCertificateStatus, parseCertificateStatus) }
+
+func FuzzServerKeyExchange(f *testing.F) { fuzz(f, TypeServerKeyExchange, parseServerKeyExchange) }
+
+func FuzzClientKeyExchange(f *testing.F) { fuzz(f, TypeClientKeyExchange, parseClientKeyExchange) }
+
+func FuzzCertificateRequest12(f *testing.F) {
+	fuzz(f, TypeCertificateRequest, parseCertificateRequest12)
+}
+
+func FuzzNewSessionTicket12(f *testing.F) { fuzz(f, TypeNewSessionTicket, parseNewSessionTicket12) }
+
+func FuzzServerHelloDone(f *testing.F) { fuzz(f, TypeServerHelloDone, parseServerHelloDone) }
+
 func fuzz(f *testing.F, typ MessageType, parse func([]byte) (appender, error)) {
 	for _, s := range samples {
 		if s.typ == typ {

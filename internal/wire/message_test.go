@@ -76,6 +76,60 @@ func parseKeyUpdate(body []byte) (appender, error) {
 	return m, m.Parse(body)
 }
 
+func parseCertificate12(body []byte) (appender, error) {
+	m := new(chain12)
+	return m, m.Parse(body)
+}
+
+func parseCertificateStatus(body []byte) (appender, error) {
+	m := new(CertificateStatus)
+	return m, m.Parse(body)
+}
+
+func parseServerKeyExchange(body []byte) (appender, error) {
+	m := new(ServerKeyExchange)
+	return m, m.Parse(body)
+}
+
+func parseClientKeyExchange(body []byte) (appender, error) {
+	m := new(ClientKeyExchange)
+	return m, m.Parse(body)
+}
+
+func parseCertificateRequest12(body []byte) (appender, error) {
+	m := new(CertificateRequest12)
+	return m, m.Parse(body)
+}
+
+func parseNewSessionTicket12(body []byte) (appender, error) {
+	m := new(NewSessionTicket12)
+	return m, m.Parse(body)
+}
+
+func parseServerHelloDone(body []byte) (appender, error) {
+	return emptyMessage(TypeServerHelloDone), ParseEmpty(TypeServerHelloDone, body)
+}
+
+func parseHelloRequest(body []byte) (appender, error) {
+	return emptyMessage(TypeHelloRequest), ParseEmpty(TypeHelloRequest, body)
+}
+
+// emptyMessage gives a message without a body the Append of the others.
+type emptyMessage MessageType
+
+func (m emptyMessage) Append(b []byte) []byte { return AppendEmpty(b, MessageType(m)) }
+
+// chain12 does for Certificate12 what chain does for Certificate.
+type chain12 struct{ Certificate12 }
+
+func (c *chain12) Append(b []byte) []byte {
+	var certs [][]byte
+	for e := range c.Entries() {
+		certs = append(certs, e.Data)
+	}
+	return AppendCertificate12(b, certs)
+}
+
 // chain gives Certificate the Append that its entries make.
 type chain struct{ Certificate }
 
@@ -111,6 +165,20 @@ var samples = []sample{
 	{"small NewSessionTicket", TypeNewSessionTicket, `00000000 00000000 1[ ] 2[ 01 ] 2[ ]`, parseNewSessionTicket},
 	{"KeyUpdate", TypeKeyUpdate, `00`, parseKeyUpdate},
 	{"KeyUpdate with a request", TypeKeyUpdate, `01`, parseKeyUpdate},
+
+	{"ServerHello of TLS 1.2", TypeServerHello, fullServerHello12, parseServerHello},
+	{"Certificate of TLS 1.2", TypeCertificate, fullCertificate12, parseCertificate12},
+	{"empty Certificate of TLS 1.2", TypeCertificate, `3[ ]`, parseCertificate12},
+	{"CertificateStatus", TypeCertificateStatus, `01 3[ 'response' ]`, parseCertificateStatus},
+	{"ServerKeyExchange", TypeServerKeyExchange, fullServerKeyExchange, parseServerKeyExchange},
+	{"small ServerKeyExchange", TypeServerKeyExchange, `03 0017 1[ 04 ] 0403 2[ ]`, parseServerKeyExchange},
+	{"ClientKeyExchange", TypeClientKeyExchange, `1[ 04 bb*64 ]`, parseClientKeyExchange},
+	{"CertificateRequest of TLS 1.2", TypeCertificateRequest, fullCertificateRequest12, parseCertificateRequest12},
+	{"small CertificateRequest of TLS 1.2", TypeCertificateRequest, `1[ 40 ] 2[ 0403 ] 2[ ]`, parseCertificateRequest12},
+	{"NewSessionTicket of TLS 1.2", TypeNewSessionTicket, `00001c20 2[ 'ticket' ]`, parseNewSessionTicket12},
+	{"empty NewSessionTicket of TLS 1.2", TypeNewSessionTicket, `00000000 2[ ]`, parseNewSessionTicket12},
+	{"ServerHelloDone", TypeServerHelloDone, ``, parseServerHelloDone},
+	{"HelloRequest", TypeHelloRequest, ``, parseHelloRequest},
 }
 
 func TestEveryMessageMakesTheRoundTrip(t *testing.T) {
@@ -139,6 +207,7 @@ func TestEveryTruncationIsUndecodable(t *testing.T) {
 		"ClientHello with everything": 2 + 32 + 33 + 6 + 2,
 		"ServerHello":                 2 + 32 + 33 + 2 + 1,
 		"HelloRetryRequest":           2 + 32 + 33 + 2 + 1,
+		"ServerHello of TLS 1.2":      2 + 32 + 33 + 2 + 1,
 	}
 	for _, s := range samples {
 		if s.typ == TypeFinished {
@@ -218,6 +287,9 @@ func TestNothingOfTheLastMessageStaysBehind(t *testing.T) {
 	read(`0303 random 1[ ] c02f 00`, parse(&sh[0]))
 	read(`0303 random 1[ ] c02f 00`, parse(&sh[1]))
 	check(sh[0], sh[1])
+	read(fullServerHello12, parse(&sh[0]))
+	read(`0303 random 1[ ] c02f 00`, parse(&sh[0]))
+	check(sh[0], sh[1])
 
 	var ee [2]EncryptedExtensions
 	parseEE := func(m *EncryptedExtensions) func([]byte) error {
@@ -260,6 +332,40 @@ func TestNothingOfTheLastMessageStaysBehind(t *testing.T) {
 	read(`0403 2[ ]`, cv[1].Parse)
 	check(cv[0], cv[1])
 
+	var ct12 [2]Certificate12
+	read(fullCertificate12, ct12[0].Parse)
+	read(`3[ ]`, ct12[0].Parse)
+	read(`3[ ]`, ct12[1].Parse)
+	check(ct12[0], ct12[1])
+
+	var ske [2]ServerKeyExchange
+	read(fullServerKeyExchange, ske[0].Parse)
+	read(`03 0017 1[ 04 ] 0403 2[ ]`, ske[0].Parse)
+	read(`03 0017 1[ 04 ] 0403 2[ ]`, ske[1].Parse)
+	check(ske[0], ske[1])
+
+	var cr12 [2]CertificateRequest12
+	read(fullCertificateRequest12, cr12[0].Parse)
+	read(`1[ 40 ] 2[ 0403 ] 2[ ]`, cr12[0].Parse)
+	read(`1[ 40 ] 2[ 0403 ] 2[ ]`, cr12[1].Parse)
+	check(cr12[0], cr12[1])
+
+	var nst12 [2]NewSessionTicket12
+	read(`00001c20 2[ 'ticket' ]`, nst12[0].Parse)
+	read(`00000000 2[ ]`, nst12[0].Parse)
+	read(`00000000 2[ ]`, nst12[1].Parse)
+	check(nst12[0], nst12[1])
+
+	var status CertificateStatus
+	read(`01 3[ 'response' ]`, status.Parse)
+	read(`01 3[ 'r' ]`, status.Parse)
+	check(status, CertificateStatus{OCSPResponse: []byte("r")})
+
+	var cke ClientKeyExchange
+	read(`1[ bb*32 ]`, cke.Parse)
+	read(`1[ aa ]`, cke.Parse)
+	check(cke, ClientKeyExchange{Public: []byte{0xaa}})
+
 	var fin Finished
 	read(`aa*32`, fin.Parse)
 	read(`bb*48`, fin.Parse)
@@ -282,6 +388,19 @@ func TestParsingAllocatesNothing(t *testing.T) {
 		ct                        Certificate
 		nst                       NewSessionTicket
 		buf                       = make([]byte, 0, 4096)
+
+		serverHello12, certs12 = body(fullServerHello12), body(fullCertificate12)
+		exchange, request12    = body(fullServerKeyExchange), body(fullCertificateRequest12)
+		status, public         = body(`01 3[ 'response' ]`), body(`1[ 04 bb*64 ]`)
+		ticket12               = body(`00001c20 2[ 'ticket' ]`)
+		sh12                   ServerHello
+		ct12                   Certificate12
+		cs                     CertificateStatus
+		ske                    ServerKeyExchange
+		cke                    ClientKeyExchange
+		cr12                   CertificateRequest12
+		nst12                  NewSessionTicket12
+		chain                  = [][]byte{{1}, {2}}
 	)
 	var sum int // keeps the loops from being optimized away
 	for name, run := range map[string]func() error{
@@ -296,6 +415,26 @@ func TestParsingAllocatesNothing(t *testing.T) {
 			for e := range ct.Entries() {
 				sum += len(e.Data) + len(e.SCTs)
 			}
+			return err
+		},
+		"ServerHello.Parse of TLS 1.2": func() error { return sh12.Parse(serverHello12, everything) },
+		"the Parse of the messages of TLS 1.2": func() error {
+			return errors.Join(cs.Parse(status), ske.Parse(exchange), cke.Parse(public), cr12.Parse(request12),
+				nst12.Parse(ticket12), ParseEmpty(TypeServerHelloDone, nil))
+		},
+		"Certificate12.Parse and Entries": func() error {
+			err := ct12.Parse(certs12)
+			for e := range ct12.Entries() {
+				sum += len(e.Data)
+			}
+			return err
+		},
+		"Append of TLS 1.2 to a buffer that is large enough": func() error {
+			err := errors.Join(sh12.Parse(serverHello12, everything), cs.Parse(status), ske.Parse(exchange),
+				cke.Parse(public), cr12.Parse(request12), nst12.Parse(ticket12))
+			sum += len(sh12.Append(buf)) + len(cs.Append(buf)) + len(ske.Append(buf)) + len(ske.AppendParams(buf)) +
+				len(cke.Append(buf)) + len(cr12.Append(buf)) + len(nst12.Append(buf)) +
+				len(AppendCertificate12(buf, chain)) + len(AppendEmpty(buf, TypeServerHelloDone))
 			return err
 		},
 		"iteration over a ClientHello's lists": func() error {

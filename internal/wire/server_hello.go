@@ -34,6 +34,7 @@ type ServerHello struct {
 	SCTs              []byte // for SplitSCTs
 	RenegotiationInfo []byte // renegotiated_connection
 	RecordSizeLimit   uint16
+	ECPointFormats    []byte // Append writes uncompressed
 }
 
 // RetryRandom is the SHA-256 of "HelloRetryRequest": Section 4.2.3.
@@ -99,8 +100,19 @@ func (m *ServerHello) Parse(body []byte, offered ExtensionSet) error {
 			return c.undecodable()
 		}
 	}
+	if c.err != nil {
+		return c.err
+	}
 	m.Has = c.seen
-	return c.err
+	if in == sh12 && m.Has.Has(ExtRecordSizeLimit) {
+		if err := checkRecordSizeLimit(m.RecordSizeLimit); err != nil {
+			return err
+		}
+	}
+	if in == sh12 && m.Has.Has(ExtECPointFormats) {
+		return checkPointFormats(m.ECPointFormats)
+	}
+	return nil
 }
 
 // read12 reads an extension of TLS 1.2.
@@ -117,7 +129,7 @@ func (m *ServerHello) read12(c *cursor) bool {
 	case ExtRecordSizeLimit:
 		return c.body.ReadUint16(&m.RecordSizeLimit)
 	case ExtECPointFormats:
-		return readPointFormats(&c.body)
+		return readVector8(&c.body, &m.ECPointFormats)
 	}
 	return c.skip()
 }
@@ -196,8 +208,9 @@ func (m *ServerHello) append12(b []byte) []byte {
 // uncompressed is the one ECPointFormat in use: RFC 8422, Section 5.1.2.
 const uncompressed = 0
 
-// readPointFormats reads an ECPointFormatList, which has to hold uncompressed.
-func readPointFormats(s *cryptobyte.String) bool {
-	var list []byte
-	return readVector8(s, &list) && bytes.IndexByte(list, uncompressed) >= 0
+func checkPointFormats(list []byte) error {
+	if bytes.IndexByte(list, uncompressed) < 0 {
+		return fault.IllegalParameter.With("ec_point_formats without uncompressed")
+	}
+	return nil
 }
