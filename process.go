@@ -294,8 +294,8 @@ func (c *Conn) alert(content []byte) error {
 	case description == fault.CloseNotifyAlert && c.core.MayRead:
 		c.peerClosed = true
 		return nil
-	case description == fault.UserCanceledAlert,
-		c.core.Facts.Version == tls.VersionTLS12 && content[0] == 1 && description != fault.CloseNotifyAlert:
+	case c.core.Facts.Version == tls.VersionTLS12 && content[0] == 1 && description != fault.CloseNotifyAlert,
+		c.core.Facts.Version != tls.VersionTLS12 && description == fault.UserCanceledAlert:
 		if c.warnings++; c.warnings > maxWarnings {
 			return fault.TooManyWarnings
 		}

@@ -31,8 +31,8 @@ func (s *ClientSession) UnmarshalBinary(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("baretls: %w", err)
 	}
-	if len(parsed.Ticket) == 0 || len(parsed.PeerChain) == 0 {
-		return errors.New("baretls: session without a ticket, or without the server's certificates")
+	if len(parsed.Ticket)+len(parsed.SessionID) == 0 || len(parsed.PeerChain) == 0 {
+		return errors.New("baretls: session without a ticket or ID, or without the server's certificates")
 	}
 	s.s = parsed
 	return nil

@@ -31,6 +31,7 @@ type Suite struct {
 	Version  uint16         // of TLS
 	Auth     Authentication // of the server, in TLS 1.2
 	Explicit bool           // half of the nonce is sent with each record: GCM in TLS 1.2
+	ChaCha   bool           // the AEAD is ChaCha20-Poly1305, for those without AES instructions
 }
 
 // Authentication is the kind of key that a suite of TLS 1.2 wants.
@@ -53,16 +54,16 @@ func (s *Suite) FixedIVLen() int {
 // suites are in the default order of preference: RFC 9846, Appendix B.4, and
 // below it TLS 1.2's with ECDHE and an AEAD, RFC 5289 and RFC 7905.
 var suites = [...]Suite{
-	{tls.TLS_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false},
-	{tls.TLS_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false},
-	{tls.TLS_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS13, AnyAuthentication, false},
+	{tls.TLS_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false, false},
+	{tls.TLS_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false, false},
+	{tls.TLS_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS13, AnyAuthentication, false, true},
 
-	{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByECDSA, true},
-	{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByRSA, true},
-	{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByECDSA, true},
-	{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByRSA, true},
-	{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS12, AuthenticatedByECDSA, false},
-	{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS12, AuthenticatedByRSA, false},
+	{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByECDSA, true, false},
+	{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByRSA, true, false},
+	{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByECDSA, true, false},
+	{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS12, AuthenticatedByRSA, true, false},
+	{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS12, AuthenticatedByECDSA, false, true},
+	{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", crypto.SHA256, sha256.New, 32, chacha20poly1305.New, limitChaCha20, tls.VersionTLS12, AuthenticatedByRSA, false, true},
 }
 
 const (

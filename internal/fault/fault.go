@@ -110,6 +110,7 @@ const (
 	NoCertificate
 	InappropriateFallback
 	NoExtendedMainSecret
+	BadRenegotiationInfo
 	UnneededRetry
 	HelloChanged
 	BadKeyShare
@@ -123,6 +124,7 @@ const (
 	UnknownCA
 	CertificateRefused
 	CertificateRequired
+	CertificateRequired12
 	BadSignature
 	BadFinished
 	BadBinder
@@ -176,6 +178,7 @@ var reasons = [count]struct {
 	NoCertificate:         {HandshakeFailureAlert, "no certificate for this client"},
 	InappropriateFallback: {InappropriateFallbackAlert, "the client has fallen back from a version that this server has"},
 	NoExtendedMainSecret:  {HandshakeFailureAlert, "the peer does not know extended_main_secret"},
+	BadRenegotiationInfo:  {HandshakeFailureAlert, "renegotiation_info in a first handshake is not empty"},
 	UnneededRetry:         {IllegalParameterAlert, "HelloRetryRequest that changes nothing"},
 	HelloChanged:          {IllegalParameterAlert, "second ClientHello does not match the first"},
 	BadKeyShare:           {IllegalParameterAlert, "invalid key share"},
@@ -188,6 +191,7 @@ var reasons = [count]struct {
 	UnknownCA:              {UnknownCAAlert, "certificate signed by an unknown authority"},
 	CertificateRefused:     {BadCertificateAlert, "certificate refused by the application"},
 	CertificateRequired:    {CertificateRequiredAlert, "the client sent no certificate"},
+	CertificateRequired12:  {HandshakeFailureAlert, "the client sent no certificate"}, // RFC 5246, Section 7.4.6
 	BadSignature:           {DecryptErrorAlert, "handshake signature does not verify"},
 	BadFinished:            {DecryptErrorAlert, "Finished does not verify"},
 	BadBinder:              {DecryptErrorAlert, "PSK binder does not verify"},

@@ -120,6 +120,9 @@ func (s *Server) certificate(m message) (state, error) {
 func (s *Server) judgeClient() (some bool, err error) {
 	if len(s.peer.certs) == 0 {
 		if s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert {
+			if s.Facts.Version == tls.VersionTLS12 {
+				return false, fault.CertificateRequired12
+			}
 			return false, fault.CertificateRequired
 		}
 		return false, nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/record"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -38,6 +39,9 @@ func (c *Client) sendFirstHello(sni string) error {
 		SignatureAlgorithms: c.policy.schemes,
 		ALPN:                c.policy.protocols,
 		RecordSizeLimit:     c.policy.RecordSizeLimit,
+	}
+	if !c.policy.TLS13 { // whose content type counts: RFC 8449, Section 4
+		h.RecordSizeLimit = min(h.RecordSizeLimit, record.MaxPlaintext)
 	}
 	if sni != "" {
 		h.Has = h.Has.With(wire.ExtServerName)

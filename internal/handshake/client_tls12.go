@@ -40,7 +40,7 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	c.add12(&c.handshake12, c.firstHello)
 	c.add12(&c.handshake12, m.raw)
 	c.firstHello = nil
-	c.secrets12.ems = h.Has.Has(wire.ExtExtendedMainSecret)
+	c.ems = h.Has.Has(wire.ExtExtendedMainSecret)
 	c.expectStatus = h.Has.Has(wire.ExtStatusRequest)
 	c.expectTicket = h.Has.Has(wire.ExtSessionTicket)
 	if h.Has.Has(wire.ExtALPN) {
@@ -73,7 +73,7 @@ func (c *Client) checkServerHello12(h *wire.ServerHello) error {
 	case c.policy.suiteOf(tls.VersionTLS12, h.CipherSuite) == nil:
 		return fault.IllegalParameter.With("the server chose cipher suite %#04x, which was not offered", h.CipherSuite)
 	case len(h.RenegotiationInfo) != 0:
-		return fault.IllegalParameter.With("renegotiation_info in a first handshake is not empty")
+		return fault.BadRenegotiationInfo // RFC 5746, Section 3.4
 	case c.policy.RequireEMS && !h.Has.Has(wire.ExtExtendedMainSecret):
 		return fault.NoExtendedMainSecret
 	}
@@ -88,7 +88,7 @@ func (c *Client) resume12() (state, error) {
 		return 0, fault.IllegalParameter.With("the server resumes a session that was not offered")
 	case s.Suite != c.suite.ID:
 		return 0, fault.IllegalParameter.With("the server resumes with another cipher suite")
-	case s.EMS != c.secrets12.ems:
+	case s.EMS != c.ems:
 		return 0, fault.NoExtendedMainSecret.With("changed by resumption")
 	case s.ALPN != c.Facts.ALPN && s.ALPN != "" && c.Facts.ALPN == "":
 		c.Facts.ALPN = "" // negotiated anew

@@ -32,6 +32,8 @@ type Core struct {
 	zeroRTT
 	exporter keyschedule.ExporterSecret
 	refused  bool  // a renegotiation, once
+	client   bool  // which role this is, in TLS 1.2
+	ems      bool  // extended_main_secret is agreed on
 	fragment int32 // the peer's limit on our records; 0: none
 	origin   int64 // Unix time in ms of the last handshake with certificates
 

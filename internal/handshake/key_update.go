@@ -123,7 +123,7 @@ func (c *Core) Exhausts(n int) bool {
 		return false
 	}
 	records, _ := c.dataRecords(n)
-	return uint64(records) > c.Out.Left()
+	return uint64(records) >= c.Out.Left() // the last is for the close_notify
 }
 
 // SealedLen is the exact size on the wire of n bytes of application data.

@@ -145,20 +145,26 @@ func (s *Server) choose(h *wire.ClientHello) (ch choice, err error) {
 // ChaCha20 to all of AES has no AES instructions, and is followed if the
 // server has no preference of its own.
 func (s *Server) chooseSuite(h *wire.ClientHello) *algo.Suite {
-	if s.policy.PreferClientChaCha {
-		for i := range h.CipherSuites.Len() {
-			if suite := s.policy.suiteOf(tls.VersionTLS13, h.CipherSuites.At(i)); suite != nil {
-				if suite.ID == tls.TLS_CHACHA20_POLY1305_SHA256 {
-					return suite
-				}
-				break
-			}
-		}
+	if s.prefersChaCha(h, tls.VersionTLS13) {
+		return s.policy.suite(tls.TLS_CHACHA20_POLY1305_SHA256)
 	}
 	if suites := s.suitesFor(h, tls.VersionTLS13); len(suites) > 0 {
 		return suites[0]
 	}
 	return nil
+}
+
+// prefersChaCha reports whether the client's first suite of the version is one
+// with ChaCha20, and that is to be followed.
+func (s *Server) prefersChaCha(h *wire.ClientHello, version uint16) bool {
+	if s.policy.PreferClientChaCha {
+		for i := range h.CipherSuites.Len() {
+			if suite := s.policy.suiteOf(version, h.CipherSuites.At(i)); suite != nil {
+				return suite.ChaCha
+			}
+		}
+	}
+	return false
 }
 
 // suitesFor are the suites of a version that both sides have, in the server's

@@ -3,6 +3,7 @@
 package handshake
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -62,7 +63,7 @@ func (s *Server) checkHello12(h *wire.ClientHello) error {
 	case !slices.Contains(h.CompressionMethods, 0):
 		return fault.IllegalParameter.With("no null compression method")
 	case len(h.RenegotiationInfo) != 0:
-		return fault.IllegalParameter.With("renegotiation_info in a first handshake is not empty")
+		return fault.BadRenegotiationInfo // RFC 5746, Section 3.6
 	case s.policy.RequireEMS && !h.Has.Has(wire.ExtExtendedMainSecret):
 		return fault.NoExtendedMainSecret
 	}
@@ -81,13 +82,13 @@ func (s *Server) begin(h *wire.ClientHello, m message, suite *algo.Suite, hello 
 	}
 	s.begin12(suite, random[:], false)
 	s.add12(&s.handshake12, m.raw)
-	s.secrets12.ems = h.Has.Has(wire.ExtExtendedMainSecret)
+	s.ems = h.Has.Has(wire.ExtExtendedMainSecret)
 
 	hello.LegacyVersion, hello.Random, hello.CipherSuite = tls.VersionTLS12, random[:], suite.ID
 	if h.Has.Has(wire.ExtRenegotiationInfo) || h.CipherSuites.Contains(renegotiationSCSV) {
 		hello.Has = hello.Has.With(wire.ExtRenegotiationInfo)
 	}
-	if s.secrets12.ems {
+	if s.ems {
 		hello.Has = hello.Has.With(wire.ExtExtendedMainSecret)
 	}
 	if s.Facts.ServerName != "" && s.session == nil {
@@ -221,7 +222,11 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 		}
 	}
 	var failure error = fault.NoCommonSuite
-	for _, suite := range s.suitesFor(h, tls.VersionTLS12) {
+	suites := s.suitesFor(h, tls.VersionTLS12)
+	if s.prefersChaCha(h, tls.VersionTLS12) {
+		slices.SortStableFunc(suites, func(a, b *algo.Suite) int { return cmp.Compare(rank(a), rank(b)) })
+	}
+	for _, suite := range suites {
 		fits := func(c *Credential) *algo.Scheme { return c.scheme12(h, suite.Auth) }
 		if picked != nil {
 			if scheme := fits(picked); scheme != nil {
@@ -237,6 +242,14 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 		failure = err
 	}
 	return nil, nil, nil, failure
+}
+
+// rank puts ChaCha20 first.
+func rank(s *algo.Suite) int {
+	if s.ChaCha {
+		return 0
+	}
+	return 1
 }
 
 // scheme12 is the credential's first preference among those offered that goes

@@ -22,8 +22,6 @@ import (
 type secrets12 struct {
 	main                       keyschedule.MainSecret12
 	clientRandom, serverRandom [32]byte
-	ems                        bool
-	client                     bool // which role this is
 }
 
 // handshake12 is what both roles need until the handshake is over.
@@ -37,7 +35,7 @@ type handshake12 struct {
 func (c *Core) begin12(suite *algo.Suite, serverRandom []byte, client bool) {
 	c.Facts.Version = tls.VersionTLS12
 	c.start(suite)
-	c.secrets12 = &secrets12{client: client}
+	c.secrets12, c.client = new(secrets12), client
 	c.secrets12.clientRandom = c.clientRandom
 	copy(c.secrets12.serverRandom[:], serverRandom)
 }
@@ -63,7 +61,7 @@ func (c *Core) send12(h *handshake12, b []byte, start int) {
 func (c *Core) deriveMain12(shared []byte) error {
 	x := c.secrets12
 	var transcript []byte
-	if x.ems {
+	if c.ems {
 		transcript = c.transcript.Sum()
 	}
 	x.main = c.kdf.MainSecret12(shared, transcript, x.clientRandom[:], x.serverRandom[:])
@@ -94,7 +92,7 @@ func (c *Core) deriveKeys12(h *handshake12) error {
 		return err
 	}
 	h.pendingRead, h.pendingWrite = client, server
-	if c.secrets12.client {
+	if c.client {
 		h.pendingRead, h.pendingWrite = server, client
 	}
 	return nil
@@ -127,14 +125,14 @@ func (c *Core) sendFinished12(h *handshake12) {
 	b := c.Out.Buffer()
 	start := len(b)
 	b = wire.Begin(b, wire.TypeFinished)
-	b = c.secrets12.main.Finished(c.kdf, b, c.secrets12.client, c.transcript.Sum())
+	b = c.secrets12.main.Finished(c.kdf, b, c.client, c.transcript.Sum())
 	c.send12(h, wire.End(b, start), start)
 }
 
 // checkFinished12 checks the peer's Finished and adds it to the transcript.
 func (c *Core) checkFinished12(h *handshake12, m message) error {
 	var want [keyschedule.FinishedLen12]byte
-	mac := c.secrets12.main.Finished(c.kdf, want[:0], !c.secrets12.client, c.transcript.Sum())
+	mac := c.secrets12.main.Finished(c.kdf, want[:0], !c.client, c.transcript.Sum())
 	if len(m.body()) != len(mac) {
 		return fault.Undecodable.With("Finished of %d bytes", len(m.body()))
 	}
@@ -190,7 +188,7 @@ func (c *Core) refuseRenegotiation() error {
 func (c *Core) newSession12() *Session {
 	s := c.newSession(c.policy.Now())
 	s.PSK = append(s.PSK[:0], c.secrets12.main.Bytes()...)
-	s.EMS = c.secrets12.ems
+	s.EMS = c.ems
 	return s
 }
 
@@ -198,7 +196,7 @@ func (c *Core) newSession12() *Session {
 // bound to the handshake, and nothing is exported (RFC 7627, Section 5.4).
 func (c *Core) export12(kdf *keyschedule.KDF, label string, context, out []byte) error {
 	x := c.secrets12
-	if !x.ems {
+	if !c.ems {
 		return ErrExportWithoutEMS
 	}
 	return x.main.Export(kdf, label, context, out, x.clientRandom[:], x.serverRandom[:])
@@ -214,7 +212,7 @@ func (c *Core) trafficKeys12(kdf *keyschedule.KDF, write bool, sequence uint64) 
 	defer clear(block[:])
 	clientKey, serverKey, clientIV, serverIV := c.keyBlock12(kdf, &block)
 	key, iv := serverKey, serverIV
-	if write == c.secrets12.client {
+	if write == c.client {
 		key, iv = clientKey, clientIV
 	}
 	k := TrafficKeys{Sequence: sequence, Key: bytes.Clone(key), IV: bytes.Clone(iv)}

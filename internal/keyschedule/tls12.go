@@ -2,38 +2,38 @@ package keyschedule
 
 // TLS 1.2: RFC 5246, Sections 5, 6.3, 7.4.9 and 8.1, with RFC 7627 and RFC 5705.
 
-// MainSecret12 is the master_secret of TLS 1.2, which RFC 9846 calls main.
-type MainSecret12 struct{ secret }
-
-// mainSecret12Len is the same for all hashes.
-const mainSecret12Len = 48
+// MainSecret12 is the master_secret of TLS 1.2, which RFC 9846 calls main. It
+// has one length for all hashes.
+type MainSecret12 struct{ b [48]byte }
 
 // MainSecret12 derives the secret from the pre-master secret: over the hash of
 // the transcript up to the ClientKeyExchange (RFC 7627), or over both randoms
 // if transcript is nil, as it was before.
 func (k *KDF) MainSecret12(shared, transcript, clientRandom, serverRandom []byte) (s MainSecret12) {
-	s.n = mainSecret12Len
 	if transcript != nil {
-		k.prf(s.bytes(), shared, "extended master secret", transcript)
+		k.prf(s.b[:], shared, "extended master secret", transcript)
 	} else {
-		k.prf(s.bytes(), shared, "master secret", clientRandom, serverRandom)
+		k.prf(s.b[:], shared, "master secret", clientRandom, serverRandom)
 	}
 	return s
 }
 
 // MainSecret12From is the secret of a session.
 func MainSecret12From(b []byte) (s MainSecret12) {
-	s.n = uint8(copy(s.b[:mainSecret12Len], b))
+	copy(s.b[:], b)
 	return s
 }
 
 // Bytes returns the secret for the key log and for sessions. It is the memory
 // of s, not a copy.
-func (s *MainSecret12) Bytes() []byte { return s.bytes() }
+func (s *MainSecret12) Bytes() []byte { return s.b[:] }
+
+// Clear erases the secret.
+func (s *MainSecret12) Clear() { clear(s.b[:]) }
 
 // KeyBlock fills out with the key_block (Section 6.3).
 func (s *MainSecret12) KeyBlock(k *KDF, out, serverRandom, clientRandom []byte) {
-	k.prf(out, s.bytes(), "key expansion", serverRandom, clientRandom)
+	k.prf(out, s.b[:], "key expansion", serverRandom, clientRandom)
 }
 
 // FinishedLen12 is the length of verify_data.
@@ -47,7 +47,7 @@ func (s *MainSecret12) Finished(k *KDF, out []byte, client bool, transcript []by
 		label = "client finished"
 	}
 	var data [FinishedLen12]byte
-	k.prf(data[:], s.bytes(), label, transcript)
+	k.prf(data[:], s.b[:], label, transcript)
 	return append(out, data[:]...)
 }
 
@@ -61,14 +61,14 @@ func (s *MainSecret12) Export(k *KDF, label string, context, out, clientRandom, 
 		return ErrExporterLength
 	}
 	if context == nil {
-		k.prf(out, s.bytes(), label, clientRandom, serverRandom)
+		k.prf(out, s.b[:], label, clientRandom, serverRandom)
 		return nil
 	}
 	if len(context) > 1<<16-1 {
 		return ErrExporterContext
 	}
 	n := [2]byte{byte(len(context) >> 8), byte(len(context))}
-	k.prf(out, s.bytes(), label, clientRandom, serverRandom, n[:], context)
+	k.prf(out, s.b[:], label, clientRandom, serverRandom, n[:], context)
 	return nil
 }
 

@@ -104,17 +104,14 @@ type half struct {
 	nonce  [12]byte
 
 	tls12    bool
-	explicit uint8     // bytes of the nonce in each record
-	ad       *[13]byte // room for the additional data of TLS 1.2
+	explicit uint8    // bytes of the nonce in each record
+	ad       [13]byte // additional data of TLS 1.2
 }
 
 func (h *half) set(k *Keys) {
 	h.aead, h.seq, h.nonce = k.AEAD, 0, k.IV
 	h.ivTail = be64(k.IV[4:])
-	h.tls12, h.explicit, h.ad = k.TLS12, 0, nil
-	if k.TLS12 {
-		h.ad = new([13]byte)
-	}
+	h.tls12, h.explicit = k.TLS12, 0
 	if k.Explicit {
 		h.explicit = explicitNonceLen
 	}
