@@ -19,13 +19,19 @@ import (
 
 const demoAbout = `Lets a client and a server talk over loopback three times: with a full
 handshake, with a resumption, and with a request that is 0-RTT data. Prints the
-states that both go through side by side, what they agreed on, and the response.`
+states that both go through side by side, what they agreed on, and the response.
+With -tls12 it shows the same over TLS 1.2, which has no 0-RTT data.`
 
 const demoPage = "Hello from a server without hidden buffers.\n"
 
 func demo(ctx context.Context, c *call) error {
+	tls12 := c.Bool("tls12", false, "show TLS 1.2 instead of TLS 1.3")
 	if err := c.parse(0); err != nil {
 		return err
+	}
+	newest := uint16(tls.VersionTLS13)
+	if *tls12 {
+		newest = tls.VersionTLS12
 	}
 	cert, ca, err := throwaway()
 	if err != nil {
@@ -36,10 +42,12 @@ func demo(ctx context.Context, c *call) error {
 	client := &baretls.ClientConfig{
 		RootCAs:    roots,
 		NextProtos: []string{"http/1.1"},
+		MaxVersion: newest,
 	}
 	server := &baretls.ServerConfig{
 		Certificates: []tls.Certificate{cert},
 		NextProtos:   []string{"http/1.1"},
+		MaxVersion:   newest,
 	}
 	fmt.Fprint(c.stdout, "A full handshake\n\n")
 	if err := demoConnection(ctx, c.stdout, client, server, false); err != nil {
@@ -47,6 +55,10 @@ func demo(ctx context.Context, c *call) error {
 	}
 	fmt.Fprint(c.stdout, "\nA resumption with a ticket of that connection\n\n")
 	if err := demoConnection(ctx, c.stdout, client, server, false); err != nil {
+		return err
+	}
+	if *tls12 {
+		_, err := fmt.Fprintf(c.stdout, "\n%s\n", demoNoEarlyData)
 		return err
 	}
 
@@ -69,6 +81,8 @@ func demo(ctx context.Context, c *call) error {
 	fmt.Fprintf(c.stdout, "\nA request as 0-RTT data, and its answer before the end of the handshake\n%s\n\n", demoGuard)
 	return demoConnection(ctx, c.stdout, client, server, true)
 }
+
+const demoNoEarlyData = "No request as 0-RTT data: that is TLS 1.3's only."
 
 const demoGuard = "(The ReplayGuard has known all since the ticket key was made, so it need not wait for 20 seconds.)"
 
@@ -229,10 +243,14 @@ func printNegotiated(w io.Writer, conn *baretls.Conn) {
 	for _, ip := range leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
+	group := "none: TLS 1.2 resumes without a key exchange"
+	if id := conn.NegotiatedKeyExchangeGroup(); id != 0 {
+		group = id.String()
+	}
 	for _, row := range [][2]string{
 		{"version", tls.VersionName(conn.ProtocolVersion())},
 		{"suite", tls.CipherSuiteName(conn.NegotiatedCipherSuite())},
-		{"group", conn.NegotiatedKeyExchangeGroup().String()},
+		{"group", group},
 		{"signature", conn.PeerSignatureScheme().String()},
 		{"ALPN", conn.ALPNProtocol()},
 		{"handshake", conn.HandshakeKind().String()},

@@ -20,7 +20,8 @@ import (
 const getAbout = `Fetches an https URL over HTTP/1.1 and writes the body to stdout. As with
 curl, the body of an error page is a body too, and the exit code is 0.
 Redirects are not followed. With -resume or -early-data it fetches the URL
-twice, over two connections, and writes only the second body.`
+twice, over two connections, and writes only the second body. 0-RTT data is
+TLS 1.3's only.`
 
 const (
 	dialPatience   = 30 * time.Second
@@ -33,6 +34,7 @@ func get(ctx context.Context, c *call) error {
 	certFile := c.String("cert", "", "PEM `file` of a certificate chain for servers that want one")
 	keyFile := c.String("key", "", "PEM `file` of its private key")
 	alpn := c.String("alpn", "http/1.1", "offer these protocols, a comma-separated `list`; empty offers none")
+	versions := c.versions()
 	resume := c.Bool("resume", false, "connect a second time and say on stderr whether that resumed the session")
 	early := c.Bool("early-data", false, "send the second request as 0-RTT data, or again if that is rejected, and say so on stderr; implies -resume")
 	trace := c.Bool("trace", false, "print the states of the connection on stderr")
@@ -42,12 +44,19 @@ func get(ctx context.Context, c *call) error {
 	if err := checkPair(*certFile, *keyFile); err != nil {
 		return err
 	}
+	if err := versions.check(); err != nil {
+		return err
+	}
 	target, err := parseURL(c.Arg(0))
 	if err != nil {
 		return err
 	}
 
-	config := &baretls.ClientConfig{EnableEarlyData: *early}
+	config := &baretls.ClientConfig{
+		MinVersion:      uint16(versions.min),
+		MaxVersion:      uint16(versions.max),
+		EnableEarlyData: *early,
+	}
 	if *alpn != "" {
 		config.NextProtos = strings.Split(*alpn, ",")
 	}

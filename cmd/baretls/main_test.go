@@ -172,7 +172,6 @@ func TestErrorsAreOneLine(t *testing.T) {
 
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
-	old := startTLS(t, nil, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
 	closed, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +189,6 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{1, "no application protocol", []string{"get", "-ca", server.ca, "-alpn", "h2", server.url}},
 		{1, "NextProtos[1]", []string{"get", "-alpn", "h2,,http/1.1", server.url}},
 		{1, "does not look like a TLS handshake", []string{"get", strings.Replace(plain.URL, "http:", "https:", 1)}},
-		{1, "protocol version not supported", []string{"get", "-ca", old.ca, old.url}},
 		{1, "refused", []string{"get", "https://" + closed.Addr().String()}},
 		{1, "invalid port", []string{"get", "https://localhost:99999/"}},
 		{1, "invalid port", []string{"get", "https://localhost:port/"}},
@@ -231,6 +229,14 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{2, "more than 0", []string{"serve", "-ticket-key-lifetime", "0"}},
 		{2, "more than 0", []string{"serve", "-ticket-key-lifetime", "-1h"}},
 		{2, "-ticket-key-lifetime", []string{"serve", "-ticket-key-lifetime", "12"}},
+		{2, "1.2 and 1.3", []string{"get", "-min-version", "1.1", server.url}},
+		{2, "1.2 and 1.3", []string{"get", "-max-version", "1.4", server.url}},
+		{2, "1.2 and 1.3", []string{"get", "-max-version", "", server.url}},
+		{2, "1.2 and 1.3", []string{"serve", "-min-version", "TLS1.2"}},
+		{2, "1.2 and 1.3", []string{"serve", "-max-version", "0x0304"}},
+		{2, "is above -max-version", []string{"get", "-min-version", "1.3", "-max-version", "1.2", server.url}},
+		{2, "is above -max-version", []string{"serve", "-min-version", "1.3", "-max-version", "1.2"}},
+		{2, "-tls12", []string{"demo", "-tls12=perhaps"}},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), test.args, &stdout, &stderr)

@@ -23,7 +23,8 @@ With -early-data it answers a GET or HEAD that comes as 0-RTT data before the
 handshake is complete, and any other such request with 425 (Too Early): it may
 be a replay. Replays are recognized by a register in memory, so that 0-RTT data
 is rejected in the first 20 seconds after the start, when the register does not
-know what came before; such clients send their requests again.`
+know what came before; such clients send their requests again. It is TLS 1.3's
+only.`
 
 const (
 	requestPatience  = 10 * time.Second // for the handshake and a request's header
@@ -40,12 +41,16 @@ func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error 
 	keyFile := c.String("key", "", "PEM `file` of the private key")
 	clientCA := c.String("client-ca", "", "require a certificate of clients, issued by one in this PEM `file`")
 	dir := c.String("dir", ".", "serve the files of this `directory`")
+	versions := c.versions()
 	early := c.Uint64("early-data", 0, "take so many `bytes` of 0-RTT data from a client; 0 is off")
 	keyLifetime := c.Duration("ticket-key-lifetime", baretls.DefaultTicketKeyLifetime, "encrypt session tickets with the same key for this `duration`")
 	if err := c.parse(0); err != nil {
 		return err
 	}
 	if err := checkPair(*certFile, *keyFile); err != nil {
+		return err
+	}
+	if err := versions.check(); err != nil {
 		return err
 	}
 	if *early > math.MaxUint32 {
@@ -69,6 +74,8 @@ func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error 
 
 	config := &baretls.ServerConfig{
 		NextProtos:      []string{"http/1.1"},
+		MinVersion:      uint16(versions.min),
+		MaxVersion:      uint16(versions.max),
 		MaxEarlyData:    uint32(*early),
 		ReplayGuard:     replays,
 		SendHalfRTTData: *early > 0, // or an early request would gain nothing

@@ -1,15 +1,16 @@
 // Command unbuffered-client fetches a page over TLS with blocking sockets and
 // buffers of its own.
 //
-//	unbuffered-client [-ca FILE] [-server-name NAME] [-early-data] HOST:PORT
+//	unbuffered-client [-ca FILE] [-server-name NAME] [-min-version VERSION] [-max-version VERSION] [-early-data] HOST:PORT
 //
 // The response goes to stdout and every state of the connection to stderr. With
 // -early-data it fetches the page a second time, over a connection that resumes
 // the first one's session, with the request as 0-RTT data if the session allows
-// that.
+// that, which only one of TLS 1.3 can.
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"flag"
@@ -37,11 +38,13 @@ func run(args []string, stdout, stderr io.Writer) error {
 	ca := flags.String("ca", "", "trust the certificates in this PEM `file` instead of the system's")
 	name := flags.String("server-name", "", "expect the certificate of this `name` instead of the host's")
 	early := flags.Bool("early-data", false, "fetch the page again with a request that is 0-RTT data")
+	minVersion := flags.String("min-version", "", "speak no older `version` of TLS: 1.2 or 1.3 (default 1.2)")
+	maxVersion := flags.String("max-version", "", "speak no newer `version` of TLS: 1.2 or 1.3 (default 1.3)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return errors.New("usage: unbuffered-client [-ca FILE] [-server-name NAME] [-early-data] HOST:PORT")
+		return errors.New("usage: unbuffered-client [-ca FILE] [-server-name NAME] [-min-version VERSION] [-max-version VERSION] [-early-data] HOST:PORT")
 	}
 	address := flags.Arg(0)
 	host, _, err := net.SplitHostPort(address)
@@ -51,10 +54,20 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if *name == "" {
 		*name = host
 	}
+	oldest, err := parseVersion("min-version", *minVersion)
+	if err != nil {
+		return err
+	}
+	newest, err := parseVersion("max-version", *maxVersion)
+	if err != nil {
+		return err
+	}
 
 	// Both connections have one config: it keeps the tickets.
 	config := &baretls.ClientConfig{
 		NextProtos:      []string{"http/1.1"},
+		MinVersion:      oldest,
+		MaxVersion:      newest,
 		EnableEarlyData: *early,
 	}
 	if *ca != "" {
@@ -79,6 +92,20 @@ func run(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// parseVersion reads the value of a flag; without one it is 0, which leaves the
+// bound to the library.
+func parseVersion(flag, text string) (uint16, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "1.2":
+		return tls.VersionTLS12, nil
+	case "1.3":
+		return tls.VersionTLS13, nil
+	}
+	return 0, fmt.Errorf("-%s %s: 1.2 and 1.3 are supported", flag, text)
 }
 
 func dialAndFetch(address string, config *baretls.ClientConfig, name string, request []byte, stdout, stderr io.Writer) error {
@@ -134,10 +161,11 @@ func fetch(socket net.Conn, config *baretls.ClientConfig, name string, request [
 			}
 			// After the server's Finished we may write. The request leaves in
 			// the same packet as our own Finished, unless the server has it.
-			taken := early && conn.EarlyData() == baretls.EarlyDataAccepted
-			if writer, ok := state.MayEncryptAppData(); ok && !requested && !taken {
-				if outgoing, err = writer.AppendEncrypted(outgoing, request); err != nil {
-					return err
+			if writer, ok := state.MayEncryptAppData(); ok && !requested {
+				if !early || conn.EarlyData() != baretls.EarlyDataAccepted {
+					if outgoing, err = writer.AppendEncrypted(outgoing, request); err != nil {
+						return err
+					}
 				}
 				requested = true
 			}
@@ -163,13 +191,23 @@ func fetch(socket net.Conn, config *baretls.ClientConfig, name string, request [
 			receive = state.Need()
 
 		case baretls.WriteTraffic:
-			if !peerClosed {
+			switch {
+			case peerClosed:
+				// We could go on writing. But all is said: close our side too.
+				outgoing, err = state.AppendCloseNotify(outgoing)
+			case !requested:
+				// A full handshake of TLS 1.2 ends with the server's Finished,
+				// so that the request has no packet of ours to join.
+				outgoing, err = state.AppendEncrypted(outgoing, request)
+				requested = true
+			default:
 				receive = state.Need()
-				break
 			}
-			// We could go on writing. But all is said: close our side too.
-			if outgoing, err = state.AppendCloseNotify(outgoing); err != nil {
+			if err != nil {
 				return err
+			}
+			if len(outgoing) == 0 {
+				break
 			}
 			if _, err := socket.Write(outgoing); err != nil {
 				return err

@@ -47,6 +47,63 @@ func TestFetchFromStandardServer(t *testing.T) {
 	}
 }
 
+// In TLS 1.2 the server has the last word of a full handshake, and the request
+// has to wait for it; after a resumption it is as in TLS 1.3.
+func TestFetchOverTLS12(t *testing.T) {
+	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s, resumed: %v\n", tls.VersionName(r.TLS.Version), r.TLS.DidResume)
+	})
+	stdout, stderr, err := runClient("-ca", server.ca, "-max-version", "1.2", "-early-data", server.address)
+	if err != nil {
+		t.Fatalf("the page should be fetched over TLS 1.2, but: %v\n%s", err, stderr)
+	}
+	if !strings.Contains(stdout, "TLS 1.2, resumed: false\n") || !strings.HasSuffix(stdout, "TLS 1.2, resumed: true\n") {
+		t.Errorf("the page should be fetched over TLS 1.2 twice, the second time resumed, but the responses are %q", stdout)
+	}
+	const verdict = "handshake: resumed, early data: not offered\n"
+	if !strings.HasSuffix(stderr, verdict) {
+		t.Errorf("the client should say %q, for there is no 0-RTT data in TLS 1.2, but said\n%s", verdict, stderr)
+	}
+	const (
+		full = "EncodeTLSData TransmitTLSData BlockedHandshake EncodeTLSData TransmitTLSData " +
+			"BlockedHandshake WriteTraffic ReadTraffic PeerClosed WriteTraffic Closed"
+		resumed = "EncodeTLSData TransmitTLSData BlockedHandshake EncodeTLSData TransmitTLSData " +
+			"WriteTraffic ReadTraffic PeerClosed WriteTraffic Closed"
+	)
+	first, second, _ := strings.Cut(strings.TrimSuffix(stderr, verdict), "handshake: full, early data: not offered\n")
+	for _, connection := range []struct{ kind, said, story string }{{"full", first, full}, {"resumed", second, resumed}} {
+		if states := inShort(connection.said); states != connection.story {
+			t.Errorf("the states of a %s handshake should be\n%s\nbut are\n%s", connection.kind, connection.story, states)
+		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	for _, test := range []struct {
+		args     []string
+		min, max uint16 // of the server; 0 is its own bound
+		says     string
+	}{
+		{nil, 0, 0, "TLS 1.3"},
+		{nil, 0, tls.VersionTLS12, "TLS 1.2"},
+		{[]string{"-max-version", "1.3"}, 0, 0, "TLS 1.3"},
+		{[]string{"-min-version", "1.2", "-max-version", "1.2"}, 0, 0, "TLS 1.2"},
+		{[]string{"-max-version", "1.2"}, tls.VersionTLS13, 0, "protocol version not supported"},
+		{[]string{"-min-version", "1.3"}, 0, 0, "TLS 1.3"},
+		{[]string{"-min-version", "1.3"}, 0, tls.VersionTLS12, "protocol version not supported"},
+		{[]string{"-min-version", "1.3", "-max-version", "1.2"}, 0, 0, "MinVersion: is above MaxVersion"},
+	} {
+		server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, tls.VersionName(r.TLS.Version))
+		}, func(c *tls.Config) { c.MinVersion, c.MaxVersion = test.min, test.max })
+		stdout, _, err := runClient(append(append([]string{"-ca", server.ca}, test.args...), server.address)...)
+		if said := stdout + fmt.Sprint(err); !strings.Contains(said, test.says) {
+			t.Errorf("with %q and a server with the bounds %#x and %#x there should be %q, but there is %q",
+				test.args, test.min, test.max, test.says, said)
+		}
+	}
+}
+
 func TestBuffersGrow(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", 100_000)
 	server := startTLS(t, func(w http.ResponseWriter, r *http.Request) {
@@ -139,6 +196,8 @@ func TestWrongArguments(t *testing.T) {
 		{"missing port", []string{"localhost"}},
 		{"invalid port", []string{"localhost:99999"}},
 		{"refused", []string{closed}},
+		{"-min-version 1.1: 1.2 and 1.3 are supported", []string{"-min-version", "1.1", closed}},
+		{"-max-version 1.4: 1.2 and 1.3 are supported", []string{"-max-version", "1.4", closed}},
 		{text, []string{"-ca", text, closed}},
 		{"missing.pem", []string{"-ca", "missing.pem", closed}},
 	} {
@@ -379,7 +438,7 @@ func inShort(stderr string) string {
 	for again := "ReadTraffic WriteTraffic ReadTraffic"; strings.Contains(short, again); {
 		short = strings.ReplaceAll(short, again, "ReadTraffic")
 	}
-	return short
+	return strings.ReplaceAll(short, "ReadTraffic WriteTraffic PeerClosed", "ReadTraffic PeerClosed")
 }
 
 // standardServer is one with crypto/tls.

@@ -1,12 +1,12 @@
 // Command unbuffered-server serves one page over TLS with blocking sockets and
 // buffers of its own.
 //
-//	unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE] [-max-early-data BYTES]
+//	unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE] [-min-version VERSION] [-max-version VERSION] [-max-early-data BYTES]
 //
 // Without a certificate it makes one for localhost, signed by a throwaway CA,
 // and tells on stderr in which file that CA's certificate is. With
-// -max-early-data it takes 0-RTT data, though not in its first 20 seconds, when
-// it could not recognize a replay of what came before them.
+// -max-early-data it takes 0-RTT data, by TLS 1.3, though not in its first 20
+// seconds, when it could not recognize a replay of what came before them.
 package main
 
 import (
@@ -46,16 +46,26 @@ func run(args []string, stdout, stderr io.Writer) error {
 	address := flags.String("addr", "localhost:8443", "listen on this `host:port`")
 	certFile := flags.String("cert", "", "PEM `file` of the certificate chain")
 	keyFile := flags.String("key", "", "PEM `file` of the private key")
+	minVersion := flags.String("min-version", "", "speak no older `version` of TLS: 1.2 or 1.3 (default 1.2)")
+	maxVersion := flags.String("max-version", "", "speak no newer `version` of TLS: 1.2 or 1.3 (default 1.3)")
 	maxEarlyData := flags.Uint64("max-early-data", 0, "take so many `bytes` of 0-RTT data from a client")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 0 || (*certFile == "") != (*keyFile == "") || *maxEarlyData > math.MaxUint32 {
-		return errors.New("usage: unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE] [-max-early-data BYTES]")
+		return errors.New("usage: unbuffered-server [-addr HOST:PORT] [-cert FILE -key FILE] [-min-version VERSION] [-max-version VERSION] [-max-early-data BYTES]")
+	}
+
+	oldest, err := parseVersion("min-version", *minVersion)
+	if err != nil {
+		return err
+	}
+	newest, err := parseVersion("max-version", *maxVersion)
+	if err != nil {
+		return err
 	}
 
 	var certificate tls.Certificate
-	var err error
 	if *certFile != "" {
 		certificate, err = tls.LoadX509KeyPair(*certFile, *keyFile)
 	} else {
@@ -67,9 +77,15 @@ func run(args []string, stdout, stderr io.Writer) error {
 	config := &baretls.ServerConfig{
 		Certificates: []tls.Certificate{certificate},
 		NextProtos:   []string{"http/1.1"},
+		MinVersion:   oldest,
+		MaxVersion:   newest,
 		MaxEarlyData: uint32(*maxEarlyData),
 		// Early data that is not answered early gains nothing.
 		SendHalfRTTData: *maxEarlyData > 0,
+	}
+	// A config is checked at its first use: now, and not at the first client.
+	if _, err := baretls.NewServer(config); err != nil {
+		return err
 	}
 
 	listener, err := net.Listen("tcp", *address)
@@ -92,6 +108,20 @@ func run(args []string, stdout, stderr io.Writer) error {
 			}
 		}()
 	}
+}
+
+// parseVersion reads the value of a flag; without one it is 0, which leaves the
+// bound to the library.
+func parseVersion(flag, text string) (uint16, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "1.2":
+		return tls.VersionTLS12, nil
+	case "1.3":
+		return tls.VersionTLS13, nil
+	}
+	return 0, fmt.Errorf("-%s %s: 1.2 and 1.3 are supported", flag, text)
 }
 
 const (

@@ -44,6 +44,51 @@ func TestStandardClientsAtOnce(t *testing.T) {
 	all.Wait()
 }
 
+func TestVersions(t *testing.T) {
+	for _, test := range []struct {
+		args     []string
+		min, max uint16 // of the client; 0 is its own bound
+		agreed   uint16 // or 0
+	}{
+		{nil, 0, 0, tls.VersionTLS13},
+		{nil, 0, tls.VersionTLS12, tls.VersionTLS12},
+		{[]string{"-max-version", "1.3"}, 0, 0, tls.VersionTLS13},
+		{[]string{"-min-version", "1.2", "-max-version", "1.2"}, 0, 0, tls.VersionTLS12},
+		{[]string{"-max-version", "1.2"}, tls.VersionTLS13, 0, 0},
+		{[]string{"-min-version", "1.3"}, 0, 0, tls.VersionTLS13},
+		{[]string{"-min-version", "1.3"}, 0, tls.VersionTLS12, 0},
+	} {
+		server := start(t, test.args...)
+		cache := tls.NewLRUClientSessionCache(1)
+		for _, resumed := range []bool{false, true} {
+			conn, err := tls.Dial("tcp", server.address, &tls.Config{
+				RootCAs: server.roots, ClientSessionCache: cache, MinVersion: test.min, MaxVersion: test.max,
+			})
+			if test.agreed == 0 {
+				if err == nil || !strings.Contains(err.Error(), "protocol version not supported") {
+					t.Errorf("with %q a client with the bounds %#x and %#x should be refused, but: %v", test.args, test.min, test.max, err)
+				}
+				break
+			}
+			if err != nil {
+				t.Errorf("with %q a client with the bounds %#x and %#x should be welcome, but: %v", test.args, test.min, test.max, err)
+				break
+			}
+			io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			got, err := io.ReadAll(conn)
+			if err != nil || string(got) != response {
+				t.Errorf("with %q the page should come, but %q does: %v", test.args, got, err)
+			}
+			state := conn.ConnectionState()
+			if state.Version != test.agreed || state.DidResume != resumed {
+				t.Errorf("with %q the client should have %s, resumed: %v, but has %s, resumed: %v",
+					test.args, tls.VersionName(test.agreed), resumed, tls.VersionName(state.Version), state.DidResume)
+			}
+			conn.Close()
+		}
+	}
+}
+
 func TestCertificateOfOnesOwn(t *testing.T) {
 	cert, roots := makeCertificate(t)
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
@@ -174,6 +219,9 @@ func TestWrongArguments(t *testing.T) {
 		{"usage", []string{"-key", text}},
 		{"usage", []string{"-max-early-data", "4294967296"}},
 		{"invalid value", []string{"-max-early-data", "-1"}},
+		{"-min-version 1.1: 1.2 and 1.3 are supported", []string{"-min-version", "1.1"}},
+		{"-max-version 1.4: 1.2 and 1.3 are supported", []string{"-max-version", "1.4"}},
+		{"MinVersion: is above MaxVersion", []string{"-min-version", "1.3", "-max-version", "1.2"}},
 		{"not defined", []string{"-unknown"}},
 		{"PEM", []string{"-cert", text, "-key", text}},
 		{"missing.pem", []string{"-cert", "missing.pem", "-key", text}},
