@@ -1,11 +1,12 @@
 // Package baretls is TLS as a state machine: it does no I/O, and every byte is the caller's.
 //
-// It speaks TLS 1.3 (RFC 9846), as a client and as a server. You hand in the
-// TLS bytes that you have received, you are told by a state what to do next,
-// and you bring the memory that output goes into. Nothing inside ever waits:
-// there is no goroutine, no net.Conn and no buffer that you did not pass, so
-// that a connection fits an event loop, a protocol that carries TLS in its own
-// packets, a simulator, and of course a plain socket.
+// It speaks TLS 1.3 (RFC 9846) and TLS 1.2 (RFC 5246), as a client and as a
+// server. You hand in the TLS bytes that you have received, you are told by a
+// state what to do next, and you bring the memory that output goes into.
+// Nothing inside ever waits: there is no goroutine, no net.Conn and no buffer
+// that you did not pass, so that a connection fits an event loop, a protocol
+// that carries TLS in its own packets, a simulator, and of course a plain
+// socket.
 //
 // # A turn
 //
@@ -163,6 +164,27 @@
 // data if it cannot tell. Rejected data is skipped and the handshake goes on,
 // so a client has to ask [Conn.EarlyData] and send it again.
 //
+// # TLS 1.2
+//
+// Both sides speak the newest version that both have; [ClientConfig] and
+// [ServerConfig] have bounds for it, MinVersion and MaxVersion. The states, the
+// loop and the rules are the same for both versions. What differs in TLS 1.2:
+//
+//   - A client that does a full handshake has to wait for the server's Finished
+//     and has nothing to send after it. So its first data goes out in
+//     WriteTraffic; TransmitTLSData has no MayEncryptAppData on the way there.
+//   - There is no 0-RTT data, no HelloRetryRequest and no record padding.
+//   - Keys cannot be changed. RefreshTrafficKeys is [ErrNoKeyUpdate], and data
+//     for which the key may not seal enough records is [ErrEncryptExhausted]:
+//     none of it is written, and a close_notify is sent.
+//   - A resumption has no key exchange: whoever has the TicketKeys can read it.
+//   - The peer has to know extended_main_secret (RFC 7627), unless the config
+//     has AllowNoExtendedMainSecret. Without it nothing can be exported.
+//   - A peer that wants to renegotiate is refused by a warning, and the second
+//     time by the end of the connection.
+//
+// A program that is built with the tag tls13only does not contain TLS 1.2.
+//
 // # Sharing
 //
 // A Conn is for one goroutine at a time. A [ClientConfig] or [ServerConfig] may
@@ -172,15 +194,17 @@
 //
 // # What is supported
 //
-// TLS 1.3 in both roles: handshakes with certificates of servers and clients,
-// resumption, 0-RTT data with anti-replay, HelloRetryRequest, key updates,
-// record padding and record_size_limit, server_name, ALPN, OCSP stapling and
-// SCTs, exporters, key logging, stateless retries by cookie, and extraction of
-// keys for the kernel. Post-quantum key exchange by X25519MLKEM768 is the
-// default. The cipher suites, groups and signature schemes are those of
+// In both versions and both roles: handshakes with certificates of servers and
+// clients, resumption, record_size_limit, server_name, ALPN, OCSP stapling and
+// SCTs, exporters, key logging, and extraction of keys for the kernel. In TLS
+// 1.3: 0-RTT data with anti-replay, HelloRetryRequest, stateless retries by
+// cookie, key updates, record padding, and post-quantum key exchange, of which
+// X25519MLKEM768 is the default. In TLS 1.2: ECDHE with AEADs, and nothing
+// else. The cipher suites, groups and signature schemes are those of
 // [ClientConfig].
 //
-// Not yet: TLS 1.2, ECH, splitting a connection into a reader and a writer, and
-// a net.Conn. Never: TLS 1.1 and older, renegotiation, compression, CBC, RSA
-// key exchange, SHA-1.
+// Not yet: ECH; states that ask for a signature, a verification or a session and
+// are answered in a later turn; splitting a connection into a reader and a
+// writer; and a net.Conn. Never: TLS 1.1 and older, renegotiation, compression,
+// CBC, key exchange by RSA or finite fields, SHA-1.
 package baretls

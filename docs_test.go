@@ -2,6 +2,7 @@ package baretls_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"go/ast"
@@ -86,7 +87,8 @@ func exchange(conn *baretls.Conn, transport io.ReadWriter, request []byte) (resp
 }
 
 // What readers paste is the code above, letter by letter, and it works against
-// the server of the standard library, whether that closes well or refuses.
+// the server of the standard library, in both versions, whether that closes well
+// or refuses.
 func TestLoopOfTheDocuments(t *testing.T) {
 	loop := source(t, "docs_test.go", "exchange")
 	if !strings.Contains(readFile(t, "README.md"), "```go\n"+loop+"\n```\n") {
@@ -96,9 +98,16 @@ func TestLoopOfTheDocuments(t *testing.T) {
 		t.Error("doc.go does not show the loop as docs_test.go has it")
 	}
 
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) { testLoop(t, version) })
+	}
+}
+
+func testLoop(t *testing.T, version uint16) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "hello over %s", r.Proto)
+		fmt.Fprintf(w, "hello over %s and %s", r.Proto, tls.VersionName(r.TLS.Version))
 	}))
+	server.TLS = &tls.Config{MaxVersion: version}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
@@ -120,7 +129,7 @@ func TestLoopOfTheDocuments(t *testing.T) {
 	}
 
 	response, err := dial("example.com")
-	if err != nil || !bytes.HasSuffix(response, []byte("hello over HTTP/1.1")) {
+	if err != nil || !bytes.HasSuffix(response, []byte("hello over HTTP/1.1 and "+tls.VersionName(version))) {
 		t.Errorf("the loop got %q and the error %v; it wants the page and none", response, err)
 	}
 	if _, err := dial("elsewhere.example.org"); err == nil || !strings.Contains(err.Error(), "elsewhere.example.org") {
