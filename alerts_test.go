@@ -11,7 +11,9 @@ import (
 
 // "All alerts defined below in this section, as well as all unknown alerts,
 // are universally considered fatal as of TLS 1.3" (Section 6.2): each of them,
-// in every phase, whatever its level. There is no answer to them.
+// in every phase, whatever its level. There is no answer to them. In TLS 1.2
+// those with the level of a warning are no end (RFC 5246, Section 7.2), once it
+// is known that it is TLS 1.2.
 func TestAlertsOfThePeerEndTheConnection(t *testing.T) {
 	descriptions := []tls.AlertError{
 		unexpectedMessage, badRecordMAC, recordOverflow, handshakeFailure, badCertificate, 44, certificateExpired,
@@ -22,6 +24,15 @@ func TestAlertsOfThePeerEndTheConnection(t *testing.T) {
 		for _, level := range []byte{1, 2, 0, 255} {
 			phases(t, func(t *testing.T, ph phase) {
 				ph.victim.take()
+				if ph.tls12 && !ph.first && level == 1 {
+					ph.victim.give(ph.forger.seal(alert, []byte{level, byte(description)}, 0))
+					ph.victim.turns()
+					ph.victim.wantAlive()
+					if len(ph.victim.sent) != 0 {
+						t.Errorf("the %s answers a warning", ph.victim.role)
+					}
+					return
+				}
 				ph.victim.give(ph.forger.seal(alert, []byte{level, byte(description)}, 0), []byte("behind"))
 				ph.victim.turns()
 				ph.victim.wantAlerted(description)
@@ -74,7 +85,11 @@ func TestCloseNotifyInEveryPhase(t *testing.T) {
 		ph.victim.give(ph.forger.seal(alert, []byte{1, byte(closeNotify)}, 0))
 		ph.victim.turns()
 		if ph.connected {
-			ph.victim.wantStates("close_notify", read, peerDone, write)
+			if ph.tls12 { // an alert can be told from data there
+				ph.victim.wantStates("close_notify", peerDone, write)
+			} else {
+				ph.victim.wantStates("close_notify", read, peerDone, write)
+			}
 			ph.victim.wantAlive()
 			return
 		}
@@ -84,10 +99,20 @@ func TestCloseNotifyInEveryPhase(t *testing.T) {
 }
 
 // "Receiving implementations SHOULD continue to read data from the peer until
-// a close_notify is received" (Section 6.1).
+// a close_notify is received" (Section 6.1). In TLS 1.2 it is an alert like any
+// other: "alert messages with a level of fatal result in the immediate
+// termination of the connection" (RFC 5246, Section 7.2).
 func TestUserCanceledIsNoEnd(t *testing.T) {
 	for _, level := range []byte{1, 2} {
 		phases(t, func(t *testing.T, ph phase) {
+			if ph.tls12 && !ph.first && level == 2 {
+				ph.victim.take()
+				ph.victim.give(ph.forger.alert(userCanceled))
+				ph.victim.turns()
+				ph.victim.wantAlerted(userCanceled)
+				wantSilence(t, ph.victim)
+				return
+			}
 			for range 4 {
 				ph.victim.give(ph.forger.seal(alert, []byte{level, byte(userCanceled)}, 0))
 			}
@@ -122,8 +147,10 @@ func TestWarningFlood(t *testing.T) {
 }
 
 // A connection goes through with warnings in all its phases, if they are few.
-func TestUserCanceledBetweenFlights(t *testing.T) {
-	p := newPair(t, nil, nil)
+func TestUserCanceledBetweenFlights(t *testing.T) { eachVersion(t, testUserCanceledBetweenFlights) }
+
+func testUserCanceledBetweenFlights(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	p.client.turns()
 	p.server.give(plain(alert, []byte{1, byte(userCanceled)}), p.client.take())
 	p.server.turns()
@@ -157,7 +184,7 @@ func TestMalformedAlerts(t *testing.T) {
 
 // A client may fail before it has keys, so a server takes an alert in the
 // clear where it waits for the client's first protected record (Appendix A.1),
-// and no later.
+// and no later. TLS 1.2 has no such doubt: change_cipher_spec tells.
 func TestAlertInTheClearToTheServerAfterItsFlight(t *testing.T) {
 	reach := func(t *testing.T) *pair {
 		p := newPair(t, nil, nil)
@@ -193,9 +220,13 @@ func TestAlertInTheClearToTheServerAfterItsFlight(t *testing.T) {
 }
 
 // An alert is protected as soon as its sender has keys, and so is the client's
-// before it has sent anything else under them (Appendix A.1).
+// before it has sent anything else under them (Appendix A.1). Of TLS 1.2, see
+// TestTLS12AlertsAreProtected.
 func TestAlertsAreProtected(t *testing.T) {
 	phases(t, func(t *testing.T, ph phase) {
+		if ph.tls12 {
+			return
+		}
 		ph.victim.take()
 		ph.victim.give(plain(handshake, []byte{99, 0, 0, 0}))
 		ph.victim.turns()
@@ -212,8 +243,10 @@ func TestAlertsAreProtected(t *testing.T) {
 }
 
 // What was encoded for a peer that has ended the connection is not to be sent.
-func TestAlertBeforeTheFlightIsSent(t *testing.T) {
-	p := newPair(t, nil, nil)
+func TestAlertBeforeTheFlightIsSent(t *testing.T) { eachVersion(t, testAlertBeforeTheFlightIsSent) }
+
+func testAlertBeforeTheFlightIsSent(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	if _, err := turnTo[baretls.EncodeTLSData](t, p.client.conn, nil, 0).AppendTo(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -225,15 +258,21 @@ func TestAlertBeforeTheFlightIsSent(t *testing.T) {
 }
 
 // A failure behind our own close_notify has no alert: that was the last word.
-func TestNoAlertBehindCloseNotify(t *testing.T) {
+func TestNoAlertBehindCloseNotify(t *testing.T) { eachVersion(t, testNoAlertBehindCloseNotify) }
+
+func testNoAlertBehindCloseNotify(t *testing.T, v version) {
 	for _, role := range []string{"client", "server"} {
-		p := newPair(t, nil, nil)
+		p := v.pair(t, nil, nil)
 		p.handshake()
 		s := p.side(role)
 		s.close()
 		p.run()
 		s.transcript = nil
-		s.give(plain(handshake, []byte{0, 0, 0, 0}))
+		if v == tls12 {
+			s.give(p.forger(p.other(s)).seal(handshake, []byte{99, 0, 0, 0}, 0))
+		} else {
+			s.give(plain(handshake, []byte{0, 0, 0, 0}))
+		}
 		s.turns()
 		s.wantStates("failure behind the close_notify")
 		s.wantFailed(unexpectedMessage)

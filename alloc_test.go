@@ -17,8 +17,8 @@ import (
 // TestNoAllocations counts the allocations of everything that happens again and
 // again on an open connection.
 func TestNoAllocations(t *testing.T) {
-	for _, suite := range benchSuites {
-		for _, padding := range []int{0, 1024} {
+	for _, suite := range append(benchSuites, benchSuites12...) {
+		for _, padding := range []int{0, 1024} { // TLS 1.2 takes no notice
 			t.Run(fmt.Sprintf("suite=%s/padding=%d", suite.name, padding), func(t *testing.T) {
 				testNoAllocations(t, suite.id, padding)
 			})
@@ -142,7 +142,7 @@ const maxIdle = 2600
 // TestIdleMemory weighs connections that have nothing to do.
 func TestIdleMemory(t *testing.T) {
 	const pairs = 1000
-	for _, suite := range benchSuites {
+	for _, suite := range append(benchSuites, benchSuites12...) {
 		t.Run(suite.name, func(t *testing.T) {
 			w := weigh(t, pairs, scenario{suite: suite.id, cert: tlstest.Leaf(tlstest.ECDSAP256)})
 			t.Logf("bytes per idle connection: client %d, server %d", w.client, w.server)
@@ -159,12 +159,16 @@ func TestIdleMemory(t *testing.T) {
 // TestIdleKeepsNoBuffer compares connections that needed buffers once with one
 // that hardly did: when they are idle, they weigh the same.
 func TestIdleKeepsNoBuffer(t *testing.T) {
+	eachVersion(t, testIdleKeepsNoBuffer)
+}
+
+func testIdleKeepsNoBuffer(t *testing.T, v version) {
 	const (
 		pairs = 100
 		noise = 64 // bytes per connection: what the runtime does meanwhile
 	)
 	small := tlstest.Leaf(tlstest.ECDSAP256)
-	suite := uint16(tls.TLS_AES_128_GCM_SHA256)
+	suite := v.suite()
 	base := weigh(t, pairs, scenario{suite: suite, cert: small})
 	for _, c := range []struct {
 		name string
@@ -176,6 +180,9 @@ func TestIdleKeepsNoBuffer(t *testing.T) {
 		{"1 MiB sealed and opened each way", scenario{suite: suite, cert: small, data: 1 << 20}},
 		{"a key update each way", scenario{suite: suite, cert: small, refresh: true}},
 	} {
+		if c.refresh && v == tls12 {
+			continue // it has no key updates
+		}
 		t.Run(c.name, func(t *testing.T) {
 			w := weigh(t, pairs, c.scenario)
 			if d := w.client - base.client; d > noise || d < -noise {
@@ -190,8 +197,10 @@ func TestIdleKeepsNoBuffer(t *testing.T) {
 
 // TestNothingOfTheCallersIsKept: a connection that is idle refers to none of the
 // memory that it was handed.
-func TestNothingOfTheCallersIsKept(t *testing.T) {
-	client, server := establishedPair(t, tls.TLS_AES_128_GCM_SHA256)
+func TestNothingOfTheCallersIsKept(t *testing.T) { eachVersion(t, testNothingOfTheCallersIsKept) }
+
+func testNothingOfTheCallersIsKept(t *testing.T, v version) {
+	client, server := establishedPair(t, v.suite())
 	pass := func() (handed []weak.Pointer[byte]) {
 		hand := func(b []byte) []byte {
 			handed = append(handed, weak.Make(&b[0]))

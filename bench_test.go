@@ -63,16 +63,18 @@ func eachRecord(b *testing.B, run func(b *testing.B, suite, size int)) {
 }
 
 func BenchmarkSeal(b *testing.B) {
-	eachRecord(b, func(b *testing.B, suite, size int) {
-		client, _ := establishedPair(b, benchSuites[suite].id)
-		write := client.quiet(b)
-		data, out := make([]byte, size), make([]byte, size+256) // a KeyUpdate fits too
-		for b.Loop() {
-			if _, err := write.Encrypt(data, out); err != nil {
-				b.Fatal(err)
-			}
+	eachRecord(b, func(b *testing.B, suite, size int) { benchSeal(b, benchSuites[suite].id, size) })
+}
+
+func benchSeal(b *testing.B, suite uint16, size int) {
+	client, _ := establishedPair(b, suite)
+	write := client.quiet(b)
+	data, out := make([]byte, size), make([]byte, size+256) // a KeyUpdate fits too
+	for b.Loop() {
+		if _, err := write.Encrypt(data, out); err != nil {
+			b.Fatal(err)
 		}
-	})
+	}
 }
 
 // BenchmarkSealAEAD is the AEAD alone: from one memory into another, without
@@ -101,16 +103,18 @@ func BenchmarkSealAEADCopy(b *testing.B) {
 }
 
 func BenchmarkStdSeal(b *testing.B) {
-	eachRecord(b, func(b *testing.B, suite, size int) {
-		_, server := establishedStdPair(b, benchSuites[suite].id)
-		data := make([]byte, size)
-		server.pipe.discard = true
-		for b.Loop() {
-			if _, err := server.Write(data); err != nil {
-				b.Fatal(err)
-			}
+	eachRecord(b, func(b *testing.B, suite, size int) { benchStdSeal(b, benchSuites[suite].id, size) })
+}
+
+func benchStdSeal(b *testing.B, suite uint16, size int) {
+	_, server := establishedStdPair(b, suite)
+	data := make([]byte, size)
+	server.pipe.discard = true
+	for b.Loop() {
+		if _, err := server.Write(data); err != nil {
+			b.Fatal(err)
 		}
-	})
+	}
 }
 
 // What was opened is gone, so each record to be opened has to be sealed before,
@@ -121,44 +125,46 @@ const openBatch = 256 << 10 // bytes of plaintext
 // BenchmarkOpen takes the whole way of a record: the turn that offers it,
 // NextRecord, and the quiet turn that comes before the next receive.
 func BenchmarkOpen(b *testing.B) {
-	eachRecord(b, func(b *testing.B, suite, size int) {
-		client, server := establishedPair(b, benchSuites[suite].id)
-		client.conn.ProcessTLSRecords(nil)
-		write := server.quiet(b)
-		data := make([]byte, size)
-		var batch []byte
-		for n := 0; n < b.N; {
-			b.StopTimer()
-			batch = batch[:0]
-			count := min(openBatch/size, b.N-n)
-			for range count {
-				var err error
-				if batch, err = write.AppendEncrypted(batch, data); err != nil {
-					b.Fatal(err)
-				}
-			}
-			size := len(batch) / count
-			b.StartTimer()
-			for in := batch; len(in) > 0; n++ {
-				status, err := client.conn.ProcessTLSRecords(in[:size:size])
-				if err != nil {
-					b.Fatal(err)
-				}
-				read, ok := status.State.(baretls.ReadTraffic)
-				if !ok {
-					b.Fatalf("state is %T, want ReadTraffic", status.State)
-				}
-				rec, ok := read.NextRecord()
-				if !ok || len(rec.Payload) != len(data) {
-					b.Fatalf("a record of %d bytes did not open", len(data))
-				}
-				in = in[status.Discard+rec.Discard:]
-				if _, err := client.conn.ProcessTLSRecords(nil); err != nil {
-					b.Fatal(err)
-				}
+	eachRecord(b, func(b *testing.B, suite, size int) { benchOpen(b, benchSuites[suite].id, size) })
+}
+
+func benchOpen(b *testing.B, suite uint16, size int) {
+	client, server := establishedPair(b, suite)
+	client.conn.ProcessTLSRecords(nil)
+	write := server.quiet(b)
+	data := make([]byte, size)
+	var batch []byte
+	for n := 0; n < b.N; {
+		b.StopTimer()
+		batch = batch[:0]
+		count := min(openBatch/size, b.N-n)
+		for range count {
+			var err error
+			if batch, err = write.AppendEncrypted(batch, data); err != nil {
+				b.Fatal(err)
 			}
 		}
-	})
+		size := len(batch) / count
+		b.StartTimer()
+		for in := batch; len(in) > 0; n++ {
+			status, err := client.conn.ProcessTLSRecords(in[:size:size])
+			if err != nil {
+				b.Fatal(err)
+			}
+			read, ok := status.State.(baretls.ReadTraffic)
+			if !ok {
+				b.Fatalf("state is %T, want ReadTraffic", status.State)
+			}
+			rec, ok := read.NextRecord()
+			if !ok || len(rec.Payload) != len(data) {
+				b.Fatalf("a record of %d bytes did not open", len(data))
+			}
+			in = in[status.Discard+rec.Discard:]
+			if _, err := client.conn.ProcessTLSRecords(nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }
 
 func BenchmarkOpenAEAD(b *testing.B) {
@@ -186,25 +192,27 @@ func BenchmarkOpenAEAD(b *testing.B) {
 }
 
 func BenchmarkStdOpen(b *testing.B) {
-	eachRecord(b, func(b *testing.B, suite, size int) {
-		client, server := establishedStdPair(b, benchSuites[suite].id)
-		data := make([]byte, size)
-		for n := 0; n < b.N; {
-			b.StopTimer()
-			count := min(openBatch/size, b.N-n)
-			for range count {
-				if _, err := server.Write(data); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.StartTimer()
-			for end := n + count; n < end; n++ {
-				if _, err := io.ReadFull(client, data); err != nil {
-					b.Fatal(err)
-				}
+	eachRecord(b, func(b *testing.B, suite, size int) { benchStdOpen(b, benchSuites[suite].id, size) })
+}
+
+func benchStdOpen(b *testing.B, suite uint16, size int) {
+	client, server := establishedStdPair(b, suite)
+	data := make([]byte, size)
+	for n := 0; n < b.N; {
+		b.StopTimer()
+		count := min(openBatch/size, b.N-n)
+		for range count {
+			if _, err := server.Write(data); err != nil {
+				b.Fatal(err)
 			}
 		}
-	})
+		b.StartTimer()
+		for end := n + count; n < end; n++ {
+			if _, err := io.ReadFull(client, data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }
 
 // bareAEAD seals and opens records with nothing around the AEAD but what
@@ -600,6 +608,10 @@ type stdEnd struct {
 func establishedStdPair(b *testing.B, suite uint16) (client, server stdEnd) {
 	b.Helper()
 	clientConfig, serverConfig := stdConfigs(tlstest.ECDSAP256)
+	if isOf12(suite) {
+		only12(clientConfig, suite)
+		only12(serverConfig, suite)
+	}
 	clientPipe, serverPipe := newPipe()
 	client = stdEnd{tls.Client(clientPipe, clientConfig), clientPipe}
 	server = stdEnd{tls.Server(serverPipe, serverConfig), serverPipe}

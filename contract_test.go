@@ -18,13 +18,21 @@ import (
 // Nothing is claimed between turns: what is not consumed costs nothing, loses
 // nothing, and may be moved or read again.
 func TestRule1NothingIsClaimedBetweenTurns(t *testing.T) {
-	p := newPair(t, nil, nil)
+	eachVersion(t, testRule1NothingIsClaimedBetweenTurns)
+}
+
+func testRule1NothingIsClaimedBetweenTurns(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	p.handshake()
 	for _, data := range []string{"one", "two", "three"} {
 		p.client.write([]byte(data))
 	}
-	p.client.refresh() // a record without data
-	p.client.turns()
+	want := []string{"three", "four"}
+	if v == tls13 { // a record without data
+		want = []string{"three", "", "four"}
+		p.client.refresh()
+		p.client.turns()
+	}
 	p.client.write([]byte("four"))
 	input := p.client.take()
 	untouched := bytes.Clone(input)
@@ -71,7 +79,7 @@ func TestRule1NothingIsClaimedBetweenTurns(t *testing.T) {
 
 	r := turnTo[baretls.ReadTraffic](t, c, input, 0)
 	discard := 0
-	for _, want := range []string{"three", "", "four"} {
+	for _, want := range want {
 		rec, ok := r.NextRecord()
 		if string(rec.Payload) != want || !ok {
 			t.Errorf("the next record is %q, %v, want %q", rec.Payload, ok, want)
@@ -90,17 +98,21 @@ func TestRule1NothingIsClaimedBetweenTurns(t *testing.T) {
 	if discard != len(input) {
 		t.Errorf("the records make %d bytes to discard of %d", discard, len(input))
 	}
-	turnTo[baretls.EncodeTLSData](t, c, nil, 0) // the answer to the key update
+	if v == tls13 { // the answer to the key update
+		turnTo[baretls.EncodeTLSData](t, c, nil, 0)
+	}
 }
 
-func TestRule1RecordThatDoesNotOpen(t *testing.T) {
-	p := newPair(t, nil, nil)
+func TestRule1RecordThatDoesNotOpen(t *testing.T) { eachVersion(t, testRule1RecordThatDoesNotOpen) }
+
+func testRule1RecordThatDoesNotOpen(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	p.handshake()
 	p.client.write([]byte("good"))
 	p.client.write([]byte("spoiled"))
 	p.client.write([]byte("never seen"))
 	input := p.client.take()
-	input[len("good")+22+10] ^= 1
+	input[len("good")+v.overhead()+10] ^= 1
 
 	r := turnTo[baretls.ReadTraffic](t, p.server.conn, input, 0)
 	rec, ok := r.NextRecord()
@@ -123,8 +135,10 @@ func TestRule1RecordThatDoesNotOpen(t *testing.T) {
 
 // No copies: a payload is a part of the caller's input, and sealing leaves the
 // caller's plaintext alone.
-func TestRule2NoCopies(t *testing.T) {
-	p := newPair(t, nil, nil)
+func TestRule2NoCopies(t *testing.T) { eachVersion(t, testRule2NoCopies) }
+
+func testRule2NoCopies(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	p.handshake()
 	data := bytes.Repeat([]byte("plaintext "), 5000)
 	before := bytes.Clone(data)
@@ -222,8 +236,12 @@ func wantLatched(t *testing.T, s *side, w baretls.WriteTraffic) {
 // Nothing is lost by looking away: encode and transmit states come again until
 // they are served.
 func TestRule4NothingIsLostByLookingAway(t *testing.T) {
+	eachVersion(t, testRule4NothingIsLostByLookingAway)
+}
+
+func testRule4NothingIsLostByLookingAway(t *testing.T, v version) {
 	const away = 3
-	p := newPair(t, nil, retryServer())
+	p := v.pair(t, nil, retryServer())
 	for _, s := range p.sides() {
 		ignored, length := 0, 0
 		s.on = func(state baretls.State) bool {
@@ -249,22 +267,34 @@ func TestRule4NothingIsLostByLookingAway(t *testing.T) {
 	}
 	p.handshake()
 	p.works()
-	p.client.refresh()
-	p.run()
-	p.works()
+	if v == tls13 {
+		p.client.refresh()
+		p.run()
+		p.works()
+	}
 	if want := slices.Repeat([]string{encode}, 1+away); !slices.Equal(p.client.transcript[:1+away], want) {
 		t.Errorf("client: a record that was not encoded is offered %v", p.client.transcript[:2+away])
 	}
 }
 
 func TestRule4OutputWaitsHoweverMuchComesIn(t *testing.T) {
-	p := newPair(t, nil, nil)
+	eachVersion(t, testRule4OutputWaitsHoweverMuchComesIn)
+}
+
+func testRule4OutputWaitsHoweverMuchComesIn(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	p.handshake()
-	f := p.keys.forger(t, "CLIENT_TRAFFIC_SECRET_0")
-	r := turnTo[baretls.ReadTraffic](t, p.server.conn, f.seal(handshake, keyUpdate(1), 0), 0)
-	for range r.Records() {
+	f := p.forger(p.client)
+	switch v {
+	case tls13:
+		r := turnTo[baretls.ReadTraffic](t, p.server.conn, f.seal(handshake, keyUpdate(1), 0), 0)
+		for range r.Records() {
+		}
+		f.update()
+	case tls12: // which has the answer to a renegotiation
+		record := f.seal(handshake, []byte{1, 0, 0, 0}, 0)
+		turnTo[baretls.EncodeTLSData](t, p.server.conn, record, len(record))
 	}
-	f.update()
 	input := f.seal(applicationData, []byte("data"), 0)
 	for range 5 {
 		turnTo[baretls.EncodeTLSData](t, p.server.conn, input, 0)
@@ -285,9 +315,11 @@ func TestRule4OutputWaitsHoweverMuchComesIn(t *testing.T) {
 }
 
 // Half-close works both ways.
-func TestRule5HalfClose(t *testing.T) {
+func TestRule5HalfClose(t *testing.T) { eachVersion(t, testRule5HalfClose) }
+
+func testRule5HalfClose(t *testing.T, v version) {
 	for _, role := range []string{"client", "server"} {
-		p := newPair(t, nil, nil)
+		p := v.pair(t, nil, nil)
 		p.handshake()
 		first := p.side(role)
 		second := p.other(first)
@@ -321,7 +353,8 @@ func TestRule5HalfClose(t *testing.T) {
 }
 
 // "Each party MUST send a close_notify alert before closing its write side"
-// (RFC 9846, Section 6.1), and nothing behind it: no answer to a key update.
+// (RFC 9846, Section 6.1), and nothing behind it: no answer to a key update. Of
+// TLS 1.2, see TestTLS12RenegotiationBehindCloseNotify.
 func TestRule5NothingIsSentBehindCloseNotify(t *testing.T) {
 	p := newPair(t, nil, nil)
 	p.handshake()
@@ -346,7 +379,9 @@ func TestRule5NothingIsSentBehindCloseNotify(t *testing.T) {
 	}
 }
 
-func TestRule5JunkBehindCloseNotify(t *testing.T) {
+func TestRule5JunkBehindCloseNotify(t *testing.T) { eachVersion(t, testRule5JunkBehindCloseNotify) }
+
+func testRule5JunkBehindCloseNotify(t *testing.T, v version) {
 	for name, junk := range map[string][]byte{
 		"a byte":          {0},
 		"half a header":   {23, 3, 3},
@@ -358,7 +393,7 @@ func TestRule5JunkBehindCloseNotify(t *testing.T) {
 		"a mebibyte":      make([]byte, 1<<20),
 		"many of records": bytes.Repeat(plain(applicationData, make([]byte, 40)), 1000),
 	} {
-		p := newPair(t, nil, nil)
+		p := v.pair(t, nil, nil)
 		p.handshake()
 		p.client.write([]byte("data"))
 		p.client.close()
@@ -418,14 +453,18 @@ func wantTruncated(t *testing.T, s *side, cut int) {
 }
 
 func TestRule5WhatCameBeforeTheEndIsUsed(t *testing.T) {
-	p := newPair(t, nil, nil)
+	eachVersion(t, testRule5WhatCameBeforeTheEndIsUsed)
+}
+
+func testRule5WhatCameBeforeTheEndIsUsed(t *testing.T, v version) {
+	p := v.pair(t, nil, nil)
 	p.client.conn.CloseInput() // with the ClientHello still to be sent
 	p.client.turns()
 	p.client.wantStates("end before the beginning", encode, transmit)
 	p.client.take()
 	wantTruncated(t, p.client, 0)
 
-	p = newPair(t, nil, nil)
+	p = v.pair(t, nil, nil)
 	p.handshake()
 	p.server.transcript = nil
 	p.client.write([]byte("data"))
@@ -438,7 +477,7 @@ func TestRule5WhatCameBeforeTheEndIsUsed(t *testing.T) {
 	}
 	wantTruncated(t, p.server, 0)
 
-	p = newPair(t, nil, nil)
+	p = v.pair(t, nil, nil)
 	p.handshake()
 	p.server.transcript = nil
 	p.client.write([]byte("data"))
@@ -452,7 +491,8 @@ func TestRule5WhatCameBeforeTheEndIsUsed(t *testing.T) {
 	p.server.wantAlive()
 }
 
-// A key update is answered at once, also on an idle connection.
+// A key update is answered at once, also on an idle connection. The rule is
+// 1.3's only: TLS 1.2 has no key updates.
 func TestRule6KeyUpdateIsAnsweredAtOnce(t *testing.T) {
 	for _, role := range []string{"client", "server"} {
 		p := newPair(t, nil, nil)
@@ -655,21 +695,28 @@ var (
 
 // Sizes are exact, and a buffer one byte short changes nothing at all: the
 // harness tries one before each output.
-func TestRule7SizesAreExact(t *testing.T) {
+func TestRule7SizesAreExact(t *testing.T) { eachVersion(t, testRule7SizesAreExact) }
+
+func testRule7SizesAreExact(t *testing.T, v version) {
 	for _, l := range layouts {
+		if v == tls12 && l.padding > 1 {
+			continue // it has none
+		}
 		for _, appends := range []bool{false, true} {
 			name := fmt.Sprintf("fragments of %d, padding to %d, appending: %v", l.fragment, l.padding, appends)
 			client, server := clientConfig(), serverConfig()
 			client.MaxFragmentSize, client.RecordPadding = l.fragment, l.padding
 			server.MaxFragmentSize, server.RecordPadding = l.fragment, l.padding
-			p := newPair(t, client, server)
+			p := v.pair(t, client, server)
 			p.client.appends, p.server.appends = appends, appends
 			p.handshake()
 			for _, n := range dataSizes {
-				wantExactData(t, p, name, l.fragment, l.padding, n)
+				wantExactData(t, p, name, v.overhead(), l.fragment, l.padding, n)
 			}
-			p.client.refresh()
-			p.run()
+			if v == tls13 {
+				p.client.refresh()
+				p.run()
+			}
 			p.client.close()
 			p.server.close()
 			p.run()
@@ -682,7 +729,7 @@ func TestRule7SizesAreExact(t *testing.T) {
 	}
 }
 
-func wantExactData(t *testing.T, p *pair, name string, fragment, padding, n int) {
+func wantExactData(t *testing.T, p *pair, name string, overhead, fragment, padding, n int) {
 	t.Helper()
 	data := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7}, n/7+1)[:n]
 	p.client.write(data)
@@ -693,7 +740,7 @@ func wantExactData(t *testing.T, p *pair, name string, fragment, padding, n int)
 	for i, record := range list {
 		content := min(fragment, n-i*fragment)
 		padded := (content + padding - 1) / padding * padding
-		if want := 22 + padded; len(record) != want {
+		if want := overhead + padded; len(record) != want {
 			t.Errorf("%s: record %d of %d bytes has %d bytes, want %d", name, i, n, len(record), want)
 		}
 	}
@@ -705,9 +752,11 @@ func wantExactData(t *testing.T, p *pair, name string, fragment, padding, n int)
 }
 
 // Zero allocations per record, sealing and opening.
-func TestRule8NoAllocationsPerRecord(t *testing.T) {
+func TestRule8NoAllocationsPerRecord(t *testing.T) { eachVersion(t, testRule8NoAllocationsPerRecord) }
+
+func testRule8NoAllocationsPerRecord(t *testing.T, v version) {
 	const runs = 100
-	p := newPair(t, nil, nil)
+	p := v.pair(t, nil, nil)
 	p.handshake()
 	data := make([]byte, 1000)
 	w := p.client.writer()
@@ -730,8 +779,10 @@ func TestRule8NoAllocationsPerRecord(t *testing.T) {
 
 // Misuse is an error and no panic: every method of every state, used late,
 // twice, out of order, and in every other state.
-func TestRule9Misuse(t *testing.T) {
-	p := newPair(t, nil, retryServer())
+func TestRule9Misuse(t *testing.T) { eachVersion(t, testRule9Misuse) }
+
+func testRule9Misuse(t *testing.T, v version) {
+	p := v.pair(t, nil, retryServer())
 	for _, s := range p.sides() {
 		old := make(map[string]baretls.State)
 		s.on = func(state baretls.State) bool {
@@ -748,9 +799,11 @@ func TestRule9Misuse(t *testing.T) {
 	}
 	p.handshake()
 	p.works()
-	p.client.refresh()
-	p.run()
-	p.works()
+	if v == tls13 {
+		p.client.refresh()
+		p.run()
+		p.works()
+	}
 	p.client.close()
 	p.run()
 	p.send(p.server, "still works")

@@ -33,12 +33,16 @@ func (k *keyLog) secret(t testing.TB, label string) []byte {
 }
 
 // A forger has the keys of one direction, or none: it makes records as the
-// peer could, and others that no peer should. It knows TLS_AES_128_GCM_SHA256.
+// peer could, and others that no peer should. Of TLS 1.3 it knows
+// TLS_AES_128_GCM_SHA256, and of TLS 1.2 what tls12_forge_test.go adds.
 type forger struct {
 	secret []byte
 	aead   cipher.AEAD
 	iv     []byte
 	seq    uint64
+
+	tls12    bool
+	explicit uint64 // added to the number of a record, for the nonce that it carries
 }
 
 // inTheClear makes records without protection.
@@ -90,10 +94,14 @@ func (f *forger) nonce() []byte {
 	return nonce
 }
 
-// seal makes a record of that inner type, with so many bytes of padding.
+// seal makes a record of that inner type, with so many bytes of padding, which
+// TLS 1.2 has not.
 func (f *forger) seal(t byte, content []byte, padding int) []byte {
-	if f.aead == nil {
+	switch {
+	case f.aead == nil:
 		return plain(t, content)
+	case f.tls12:
+		return f.seal12(t, content)
 	}
 	inner := append(bytes.Clone(content), t)
 	return f.sealInner(append(inner, make([]byte, padding)...))
@@ -113,8 +121,11 @@ func (f *forger) alert(description tls.AlertError) []byte {
 // open returns the inner type and the content of a record.
 func (f *forger) open(t testing.TB, record []byte) (byte, []byte) {
 	t.Helper()
-	if f.aead == nil {
+	switch {
+	case f.aead == nil:
 		return record[0], record[5:]
+	case f.tls12:
+		return record[0], f.open12(t, record)
 	}
 	inner, err := f.aead.Open(nil, f.nonce(), record[5:], record[:5])
 	if err != nil {
@@ -180,18 +191,20 @@ type phase struct {
 	forger    *forger
 	connected bool // the victim is: application data may come
 	clear     bool // the peer's records are in the clear
+	first     bool // the victim has received nothing
+	tls12     bool // it is a phase of TLS 1.2
 	ccs       int  // change_cipher_spec records that have just come
 	p         *pair
 }
 
-// phases calls f for a connection in each phase.
+// phases calls f for a connection in each phase, of both versions.
 func phases(t *testing.T, f func(t *testing.T, ph phase)) {
 	t.Helper()
-	for _, reach := range []func(t *testing.T) phase{
+	for _, reach := range append(phases12(),
 		func(t *testing.T) phase {
 			p := newPair(t, nil, nil)
 			p.client.turns()
-			return phase{name: "the client waits for ServerHello", victim: p.client, forger: inTheClear(), p: p}
+			return phase{name: "the client waits for ServerHello", victim: p.client, forger: inTheClear(), first: true, p: p}
 		},
 		func(t *testing.T) phase {
 			p := newPair(t, nil, retryServer())
@@ -213,7 +226,7 @@ func phases(t *testing.T, f func(t *testing.T, ph phase)) {
 		},
 		func(t *testing.T) phase {
 			p := newPair(t, nil, nil)
-			return phase{name: "the server waits for ClientHello", victim: p.server, forger: inTheClear(), p: p}
+			return phase{name: "the server waits for ClientHello", victim: p.server, forger: inTheClear(), first: true, p: p}
 		},
 		func(t *testing.T) phase {
 			p := newPair(t, nil, retryServer())
@@ -238,7 +251,7 @@ func phases(t *testing.T, f func(t *testing.T, ph phase)) {
 			p.handshake()
 			return phase{name: "the server is connected", victim: p.server, forger: p.keys.forger(t, "CLIENT_TRAFFIC_SECRET_0"), connected: true, p: p}
 		},
-	} {
+	) {
 		ph := reach(t)
 		ph.peer = ph.p.other(ph.victim)
 		ph.clear = ph.forger.aead == nil

@@ -24,6 +24,7 @@ type side struct {
 	coming []byte // sent by the peer and not yet received
 	out    []byte // encoded and not yet sent
 	sent   []byte // sent and not yet taken to the peer
+	hello  []byte // the front of the first that was sent
 
 	transcript []string // the states, by name
 	data       []byte   // application data received
@@ -267,6 +268,9 @@ func (s *side) handle(state baretls.State) (more int, quiet bool) {
 
 // flush sends what was encoded.
 func (s *side) flush() {
+	if s.hello == nil && len(s.out) > 0 {
+		s.hello = bytes.Clone(s.out[:min(len(s.out), 64)])
+	}
 	s.sent = append(s.sent, s.out...)
 	s.out = s.out[:0]
 }

@@ -9,7 +9,8 @@ import (
 
 // The limit on records under one key (RFC 9846, Section 5.5) is kept before it
 // is reached, in the middle of a write too: the last record of each key is the
-// KeyUpdate to the next.
+// KeyUpdate to the next. TLS 1.2 cannot change its keys: tls12_keys_test.go has
+// what becomes of it there.
 
 const keyLimit = 5
 

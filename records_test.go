@@ -39,7 +39,8 @@ func TestOversizedRecords(t *testing.T) {
 }
 
 // "The full encoded TLSInnerPlaintext MUST NOT exceed 2^14 + 1 octets", with
-// its padding (Section 5.4).
+// its padding (Section 5.4). TLS 1.2 has no padding, and its TLSPlaintext has
+// 2^14 bytes at most (RFC 5246, Section 6.2.1).
 func TestOversizedInnerPlaintext(t *testing.T) {
 	const limit = 1 << 14
 	for _, tt := range []struct {
@@ -57,7 +58,7 @@ func TestOversizedInnerPlaintext(t *testing.T) {
 		{limit + 239, 0, true}, // all that fits into a record
 	} {
 		phases(t, func(t *testing.T, ph phase) {
-			if !ph.connected {
+			if !ph.connected || ph.tls12 && tt.padding > 0 {
 				return
 			}
 			content := bytes.Repeat([]byte("x"), tt.content)
@@ -90,8 +91,12 @@ func TestTamperedRecords(t *testing.T) {
 		ph.hand(record)
 		wantEnd(t, ph, badRecordMAC)
 	})
-	for i := range 22 + len("data") {
-		p := newPair(t, nil, nil)
+	eachVersion(t, testTamperedRecords)
+}
+
+func testTamperedRecords(t *testing.T, v version) {
+	for i := range v.overhead() + len("data") {
+		p := v.pair(t, nil, nil)
 		p.handshake()
 		p.client.write([]byte("data"))
 		record := p.client.take()
@@ -103,10 +108,10 @@ func TestTamperedRecords(t *testing.T) {
 		if p.server.err == nil {
 			t.Fatalf("a record with byte %d changed is taken", i)
 		}
-		switch i {
-		case 0: // another content type
+		switch {
+		case i == 0 && v == tls13: // another content type
 			p.server.wantFailed(unexpectedMessage)
-		case 1: // no version of TLS
+		case i == 1: // no version of TLS
 			p.server.wantFailed(protocolVersion)
 		default:
 			p.server.wantFailed(badRecordMAC)
@@ -117,7 +122,7 @@ func TestTamperedRecords(t *testing.T) {
 		"left out":  func(l [][]byte) [][]byte { return [][]byte{l[0], l[2]} },
 		"reordered": func(l [][]byte) [][]byte { return [][]byte{l[0], l[2], l[1]} },
 	} {
-		p := newPair(t, nil, nil)
+		p := v.pair(t, nil, nil)
 		p.handshake()
 		for _, data := range []string{"one", "two", "three"} {
 			p.client.write([]byte(data))
@@ -132,9 +137,13 @@ func TestTamperedRecords(t *testing.T) {
 
 // A change_cipher_spec is dropped "at any time after the first ClientHello
 // message has been sent or received and before the peer's Finished message has
-// been received", and is an unexpected record everywhere else.
+// been received", and is an unexpected record everywhere else. In TLS 1.2 it is
+// a step of the handshake: see TestTLS12EarlyChangeCipherSpec.
 func TestChangeCipherSpecWhereItMayStand(t *testing.T) {
 	phases(t, func(t *testing.T, ph phase) {
+		if ph.tls12 {
+			return
+		}
 		allowed := !ph.connected && ph.name != "the server waits for ClientHello"
 		if !allowed {
 			ph.hand(ccs())
@@ -269,9 +278,10 @@ func TestUnknownContentTypes(t *testing.T) {
 			wantEnd(t, ph, unexpectedMessage)
 		})
 	}
+	// Behind the protection is 1.3's only: in TLS 1.2, types are in the clear.
 	for _, inner := range []byte{1, 19, 24, 26, 255} {
 		phases(t, func(t *testing.T, ph phase) {
-			if !ph.clear {
+			if !ph.clear && !ph.tls12 {
 				ph.hand(ph.forger.seal(inner, []byte("content"), 3))
 				wantEnd(t, ph, unexpectedMessage)
 			}
@@ -279,25 +289,30 @@ func TestUnknownContentTypes(t *testing.T) {
 	}
 	for _, zeros := range []int{1, 2, 1000, 1 << 14} { // no type at all
 		phases(t, func(t *testing.T, ph phase) {
-			if !ph.clear {
+			if !ph.clear && !ph.tls12 {
 				ph.hand(ph.forger.sealInner(make([]byte, zeros)))
 				wantEnd(t, ph, unexpectedMessage)
 			}
 		})
 	}
 	phases(t, func(t *testing.T, ph phase) { // nothing inside but the tag
-		if !ph.clear {
+		if !ph.clear && !ph.tls12 {
 			ph.hand(ph.forger.sealInner(nil))
 			wantEnd(t, ph, unexpectedMessage)
 		}
 	})
 }
 
-// Handshake records in the clear where keys are expected.
+// Handshake records in the clear where keys are expected. In TLS 1.2 they look
+// no different, but do not open.
 func TestRecordsInTheClearWhereTheyShouldBeProtected(t *testing.T) {
 	phases(t, func(t *testing.T, ph phase) {
 		if !ph.clear {
 			ph.hand(plain(handshake, keyUpdate(0)))
+			if ph.tls12 {
+				wantEnd(t, ph, badRecordMAC)
+				return
+			}
 			wantEnd(t, ph, unexpectedMessage)
 		}
 	})
@@ -305,13 +320,36 @@ func TestRecordsInTheClearWhereTheyShouldBeProtected(t *testing.T) {
 
 // The version of a record "is deprecated and MUST be ignored for all purposes"
 // (Section 5.1); but "implementations SHOULD NOT accept any records with a
-// version less than 0x0300" (Appendix E.5).
+// version less than 0x0300" (Appendix E.5). Where TLS 1.2 protects records, the
+// version is authenticated.
 func TestRecordVersions(t *testing.T) {
+	eachVersion(t, testRecordVersions)
+	for _, version := range []uint16{0x0000, 0x0002, 0x0200, 0x02ff} {
+		phases(t, func(t *testing.T, ph phase) {
+			record := header(handshake, 100)
+			record[1], record[2] = byte(version>>8), byte(version)
+			ph.hand(record)
+			if ph.victim.err == nil {
+				t.Fatalf("a record of version %#04x is waited for", version)
+			}
+			want := protocolVersion
+			if ph.first {
+				want = unexpectedMessage // it is not TLS at all
+			}
+			wantEnd(t, ph, want)
+		})
+	}
+}
+
+func testRecordVersions(t *testing.T, v version) {
 	for _, version := range []uint16{0x0300, 0x0301, 0x0302, 0x0303, 0x0304, 0x0305, 0x03ff} {
-		p := newPair(t, nil, nil)
+		p := v.pair(t, nil, nil)
 		revise := func(flight []byte) []byte {
 			list := records(t, flight)
-			for _, record := range list {
+			for i, record := range list {
+				if v == tls12 && i > 0 && list[i-1][0] == changeCipherSpec {
+					break
+				}
 				if record[0] != applicationData { // there, it is authenticated
 					record[1], record[2] = byte(version>>8), byte(version)
 				}
@@ -329,21 +367,6 @@ func TestRecordVersions(t *testing.T) {
 			continue
 		}
 		p.works()
-	}
-	for _, version := range []uint16{0x0000, 0x0002, 0x0200, 0x02ff} {
-		phases(t, func(t *testing.T, ph phase) {
-			record := header(handshake, 100)
-			record[1], record[2] = byte(version>>8), byte(version)
-			ph.hand(record)
-			if ph.victim.err == nil {
-				t.Fatalf("a record of version %#04x is waited for", version)
-			}
-			want := protocolVersion
-			if ph.name == "the server waits for ClientHello" || ph.name == "the client waits for ServerHello" {
-				want = unexpectedMessage // it is not TLS at all
-			}
-			wantEnd(t, ph, want)
-		})
 	}
 }
 
@@ -420,10 +443,12 @@ func TestLargeHandshakeMessages(t *testing.T) {
 }
 
 // A peer that speaks something else is told from one that speaks TLS badly.
-func TestPeerThatDoesNotSpeakTLS(t *testing.T) {
+func TestPeerThatDoesNotSpeakTLS(t *testing.T) { eachVersion(t, testPeerThatDoesNotSpeakTLS) }
+
+func testPeerThatDoesNotSpeakTLS(t *testing.T, v version) {
 	for _, text := range []string{"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n\r\n", "SSH-2.0-x\r\n", "220 example.com\r\n", "\x80\x2e\x01\x03\x01\x00\x15"} {
 		for _, role := range []string{"client", "server"} {
-			p := newPair(t, nil, nil)
+			p := v.pair(t, nil, nil)
 			s := p.side(role)
 			s.turns()
 			s.take()
@@ -441,7 +466,7 @@ func TestPeerThatDoesNotSpeakTLS(t *testing.T) {
 			}
 		}
 	}
-	p := newPair(t, nil, nil)
+	p := v.pair(t, nil, nil)
 	p.handshake()
 	p.server.give([]byte("GET / HTTP/1.1\r\n"))
 	p.server.turns()

@@ -13,10 +13,11 @@ import (
 )
 
 // A story is a whole connection, with a HelloRetryRequest, data, a key update
-// and an end. It is the same to the last byte each time: randomness is seeded,
+// and an end; in TLS 1.2, without the retry and the key update. It is the same to the last byte each time: randomness is seeded,
 // and the groups and the Ed25519 certificate take no other. So one side of it
 // can be told again, with its input cut in any way, and has to say the same.
 type story struct {
+	version version
 	role    string
 	input   []byte // all that the side receives
 	output  []byte // all that it sends
@@ -42,11 +43,11 @@ func (s *teller) tell() {
 	}
 }
 
-func newTeller(t testing.TB, role string) *teller {
+func newTeller(t testing.TB, v version, role string) *teller {
 	t.Helper()
 	seed := [32]byte([]byte("one seed for the randomness of " + role[:1]))
 	if role == "client" {
-		config := clientConfig()
+		config := v.client()
 		config.Groups = []tls.CurveID{tls.X25519, tls.CurveP256}
 		config.Rand = rand.NewChaCha8(seed)
 		c, err := baretls.NewClient(config, "example.com")
@@ -59,8 +60,10 @@ func newTeller(t testing.TB, role string) *teller {
 				if s.conn.IsHandshaking() {
 					return false
 				}
-				s.refresh()
-				s.turns()
+				if v == tls13 {
+					s.refresh()
+					s.turns()
+				}
 				s.write([]byte("a question under new keys"))
 				return true
 			},
@@ -74,7 +77,7 @@ func newTeller(t testing.TB, role string) *teller {
 			},
 		}}
 	}
-	config := serverConfig()
+	config := v.server()
 	config.Certificates = []tls.Certificate{tlstest.Leaf(tlstest.Ed25519)}
 	config.Groups = []tls.CurveID{tls.CurveP256}
 	config.Rand = rand.NewChaCha8(seed)
@@ -102,10 +105,10 @@ func newTeller(t testing.TB, role string) *teller {
 var longAnswer = "an answer of two records" + string(make([]byte, 300))
 
 // stories runs the connection once and returns both sides of it.
-func stories(t testing.TB) (client, server story) {
+func stories(t testing.TB, v version) (client, server story) {
 	t.Helper()
-	sides := []*teller{newTeller(t, "client"), newTeller(t, "server")}
-	told := []*story{{role: "client"}, {role: "server"}}
+	sides := []*teller{newTeller(t, v, "client"), newTeller(t, v, "server")}
+	told := []*story{{version: v, role: "client"}, {version: v, role: "server"}}
 	for moved := true; moved; {
 		moved = false
 		for i, s := range sides {
@@ -140,7 +143,7 @@ func encoded(transcript []string) (n int) {
 // wantSame tells one side of the story again, with the input in these pieces.
 func (st *story) wantSame(t *testing.T, how string, n int, hostile bool, pieces ...[]byte) {
 	t.Helper()
-	s := newTeller(t, st.role)
+	s := newTeller(t, st.version, st.role)
 	s.hostile = hostile
 	s.tell()
 	for _, piece := range pieces {
@@ -161,9 +164,11 @@ func (st *story) wantSame(t *testing.T, how string, n int, hostile bool, pieces 
 	}
 }
 
-func TestStoryIsTheSameEachTime(t *testing.T) {
-	client, server := stories(t)
-	again, _ := stories(t)
+func TestStoryIsTheSameEachTime(t *testing.T) { eachVersion(t, testStoryIsTheSameEachTime) }
+
+func testStoryIsTheSameEachTime(t *testing.T, v version) {
+	client, server := stories(t, v)
+	again, _ := stories(t, v)
 	if !bytes.Equal(client.output, again.output) || !bytes.Equal(client.input, again.input) {
 		t.Error("the same seeds make another connection")
 	}
@@ -173,8 +178,10 @@ func TestStoryIsTheSameEachTime(t *testing.T) {
 
 // Every place where the input can be cut in two, for both sides, with a caller
 // that moves all bytes and scribbles over what it was told to discard.
-func TestEverySplitInTwo(t *testing.T) {
-	client, server := stories(t)
+func TestEverySplitInTwo(t *testing.T) { eachVersion(t, testEverySplitInTwo) }
+
+func testEverySplitInTwo(t *testing.T, v version) {
+	client, server := stories(t, v)
 	for _, st := range []story{client, server} {
 		for k := range len(st.input) + 1 {
 			st.wantSame(t, "cut at", k, true, st.input[:k], st.input[k:])
@@ -182,8 +189,10 @@ func TestEverySplitInTwo(t *testing.T) {
 	}
 }
 
-func TestPieces(t *testing.T) {
-	client, server := stories(t)
+func TestPieces(t *testing.T) { eachVersion(t, testPieces) }
+
+func testPieces(t *testing.T, v version) {
+	client, server := stories(t, v)
 	for _, st := range []story{client, server} {
 		for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 21, 22, 23, 64, 299, 300, 301} {
 			pieces := slices.Collect(slices.Chunk(st.input, n))
@@ -195,21 +204,27 @@ func TestPieces(t *testing.T) {
 
 // The same without seeds, so that all sizes of flights are met, with callers of
 // every kind on both sides.
-func TestPiecesOfLiveConnections(t *testing.T) {
+func TestPiecesOfLiveConnections(t *testing.T) { eachVersion(t, testPiecesOfLiveConnections) }
+
+func testPiecesOfLiveConnections(t *testing.T, v version) {
 	for _, split := range []int{1, 5, 22, 100, 1000} {
 		for _, hostile := range []bool{false, true} {
-			client, server := clientConfig(), retryServer()
-			server.Groups = []tls.CurveID{tls.SecP384r1MLKEM1024}
-			server.RetryCookieKey = make([]byte, 32)
-			server.RecordPadding = 128
-			p := newPair(t, client, server)
+			client, server := v.client(), retryServer()
+			if v == tls13 {
+				server.Groups = []tls.CurveID{tls.SecP384r1MLKEM1024}
+				server.RetryCookieKey = make([]byte, 32)
+				server.RecordPadding = 128
+			}
+			p := v.pair(t, client, server)
 			for _, s := range p.sides() {
 				s.split, s.hostile, s.appends = split, hostile, hostile
 			}
 			p.handshake()
 			p.works()
-			p.server.refresh()
-			p.run()
+			if v == tls13 {
+				p.server.refresh()
+				p.run()
+			}
 			p.send(p.client, strings.Repeat("a long question ", 2000))
 			p.send(p.server, strings.Repeat("and a longer answer ", 3000))
 			p.client.close()
@@ -226,10 +241,12 @@ func TestPiecesOfLiveConnections(t *testing.T) {
 
 // Need never asks for more than is missing: a transport that delivers no byte
 // more than that gets all the way.
-func TestNeed(t *testing.T) {
-	client, server := stories(t)
+func TestNeed(t *testing.T) { eachVersion(t, testNeed) }
+
+func testNeed(t *testing.T, v version) {
+	client, server := stories(t, v)
 	for _, st := range []story{client, server} {
-		s := newTeller(t, st.role)
+		s := newTeller(t, v, st.role)
 		need := 0
 		s.on = func(state baretls.State) bool {
 			switch state := state.(type) {
