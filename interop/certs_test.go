@@ -27,7 +27,7 @@ import (
 // that are meant to be wrong.
 const serverName = "localhost"
 
-// identity is a server's certificate with its key, in memory for us and in
+// identity is a certificate with its key, in memory for us and in
 // files for the peers.
 type identity struct {
 	name     string
@@ -51,6 +51,8 @@ type authority struct {
 type world struct {
 	ca, stranger *authority
 	byKey        []*identity // one for each type of key
+	clients      []*identity // likewise, for clients
+	foreigner    *identity   // a client's, from the stranger
 	example      *identity   // for example.com
 	expired      *identity
 }
@@ -100,7 +102,9 @@ func newWorld() *world {
 		{"Ed25519", edKey},
 	} {
 		w.byKey = append(w.byKey, w.ca.issue(kind.name, serverName, kind.key, validity))
+		w.clients = append(w.clients, w.ca.issueClient(kind.name, kind.key))
 	}
+	w.foreigner = w.stranger.issueClient("foreigner", w.byKey[0].key())
 	w.example = w.ca.issue("example", "example.com", w.byKey[0].key(), validity)
 	w.expired = w.ca.issue("expired", serverName, w.byKey[0].key(), -validity)
 	return w
@@ -127,15 +131,29 @@ func newAuthority(name string) *authority {
 
 // issue makes a certificate for a DNS name that is valid until so much from now.
 func (a *authority) issue(name, dnsName string, key crypto.Signer, left time.Duration) *identity {
-	template := &x509.Certificate{
-		SerialNumber: serial(),
-		Subject:      pkix.Name{CommonName: "interop " + name},
-		NotBefore:    time.Now().Add(-23 * time.Hour),
-		NotAfter:     time.Now().Add(left),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{dnsName},
-	}
+	return a.sign(name, "interop "+name, key, &x509.Certificate{
+		NotAfter:    time.Now().Add(left),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{dnsName},
+	})
+}
+
+// issueClient makes a certificate for a client.
+func (a *authority) issueClient(name string, key crypto.Signer) *identity {
+	return a.sign(name, clientPrefix+name, key, &x509.Certificate{
+		NotAfter:    time.Now().Add(validity),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// clientPrefix is how the names of clients begin.
+const clientPrefix = "interop client "
+
+func (a *authority) sign(name, commonName string, key crypto.Signer, template *x509.Certificate) *identity {
+	template.SerialNumber = serial()
+	template.Subject = pkix.Name{CommonName: commonName}
+	template.NotBefore = time.Now().Add(-23 * time.Hour)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
 	der := must(x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key))
 	pkcs8 := must(x509.MarshalPKCS8PrivateKey(key))
 	if name == "RSA-PSS" {
@@ -144,8 +162,8 @@ func (a *authority) issue(name, dnsName string, key crypto.Signer, left time.Dur
 	return &identity{
 		name:     name,
 		cert:     tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		certFile: writePEM(name+".pem", "CERTIFICATE", der),
-		keyFile:  writePEM(name+".key", "PRIVATE KEY", pkcs8),
+		certFile: writePEM(commonName+".pem", "CERTIFICATE", der),
+		keyFile:  writePEM(commonName+".key", "PRIVATE KEY", pkcs8),
 	}
 }
 

@@ -26,6 +26,9 @@ type endpoint struct {
 	out  []byte // encoded and not yet sent
 	data []byte // opened and not yet taken
 
+	earlyOut []byte // goes out as 0-RTT data, if the hello offers any
+	early    []byte // the peer's 0-RTT data
+
 	withoutCCS bool // takes change_cipher_spec out of what is sent
 
 	silent     int // records that brought no data: tickets, key updates, padding
@@ -103,11 +106,22 @@ func (e *endpoint) settle() (baretls.State, error) {
 				return nil, fmt.Errorf("EncodeTLSData has %d bytes and Len said %d", n, size)
 			}
 		case baretls.TransmitTLSData:
+			if w, ok := s.MayEncryptEarlyData(); ok && len(e.earlyOut) > 0 {
+				if e.out, err = w.AppendEncrypted(e.out, e.earlyOut); err != nil {
+					return nil, fmt.Errorf("early data: %w", err)
+				}
+				e.earlyOut = nil
+			}
 			if err := e.flush(); err != nil {
 				return nil, err
 			}
 			if err := s.Done(); err != nil {
 				return nil, fmt.Errorf("Done: %w", err)
+			}
+		case baretls.ReadEarlyData:
+			for rec := range s.Records() {
+				discard += rec.Discard
+				e.early = append(e.early, rec.Payload...)
 			}
 		case baretls.ReadTraffic:
 			for rec := range s.Records() {

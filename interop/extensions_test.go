@@ -3,6 +3,8 @@ package interop
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
+	"encoding/pem"
 	"net"
 	"os"
 	"path/filepath"
@@ -133,7 +135,7 @@ func TestServerNameOfOurClient(t *testing.T) {
 	t.Run("gnutls/unknown", func(t *testing.T) {
 		t.Parallel()
 		s := plain().with("--sni-hostname=example.com", "--sni-hostname-fatal")
-		err, _ := refusedServer(t, peers[2], s, serverName)
+		_, err := refusedServer(t, peers[2], s, serverName)
 		expectAlert(t, err, unrecognizedName, true)
 	})
 	t.Run("crypto-tls/address", func(t *testing.T) {
@@ -332,6 +334,23 @@ func TestSignedCertificateTimestamps(t *testing.T) {
 			t.Errorf("the client has the timestamps %q, want %q", got, scts)
 		}
 	})
+	t.Run("client/openssl", func(t *testing.T) {
+		t.Parallel()
+		e, _ := meetServer(t, peers[1], plain().with("-serverinfo", serverInfo(t, scts)))
+		if got := e.conn.SignedCertificateTimestamps(); !slices.EqualFunc(got, scts, bytes.Equal) {
+			t.Errorf("the client has the timestamps %q, want %q", got, scts)
+		}
+	})
+	t.Run("server/openssl", func(t *testing.T) {
+		t.Parallel()
+		logs := filepath.Join(t.TempDir(), "logs")
+		must(0, os.WriteFile(logs, []byte("enabled_logs =\n"), 0o600))
+		s := plain().with("-ct", "-ctlogfile", logs)
+		s.ourServer = func(c *baretls.ServerConfig) { c.Certificates[0].SignedCertificateTimestamps = [][]byte{sctV1} }
+		_, p := visitOpenSSL(t, s)
+		p.said(`SCTs present \(1\)`)
+		p.said(`Log ID +: 4C:4F:47`)
+	})
 	t.Run("server", func(t *testing.T) {
 		t.Parallel()
 		s := plain()
@@ -340,4 +359,30 @@ func TestSignedCertificateTimestamps(t *testing.T) {
 			t.Errorf("crypto/tls has the timestamps %q, want %q", got, scts)
 		}
 	})
+}
+
+// sctV1 is a timestamp that can be read, and that no log has signed: version,
+// log, time, no extensions, and a signature by ECDSA with SHA-256.
+var sctV1 = slices.Concat([]byte{0}, []byte("LOG"), make([]byte, 29), make([]byte, 8), []byte{0, 0}, []byte{4, 3, 0, 8}, []byte("\x30\x06\x02\x01\x01\x02\x01\x01"))
+
+// serverInfo is the timestamps as an extension that s_server puts behind its
+// certificate: context, type and length come before the list of RFC 6962,
+// Section 3.3.
+func serverInfo(t *testing.T, scts [][]byte) (file string) {
+	var list []byte
+	for _, sct := range scts {
+		list = append(binary.BigEndian.AppendUint16(list, uint16(len(sct))), sct...)
+	}
+	list = append(binary.BigEndian.AppendUint16(nil, uint16(len(list))), list...)
+	const (
+		inClientHello     = 0x0080
+		inCertificate13   = 0x1000
+		certificateStamps = 18
+	)
+	info := binary.BigEndian.AppendUint32(nil, inClientHello|inCertificate13)
+	info = binary.BigEndian.AppendUint16(info, certificateStamps)
+	info = append(binary.BigEndian.AppendUint16(info, uint16(len(list))), list...)
+	file = filepath.Join(t.TempDir(), "serverinfo.pem")
+	must(0, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "SERVERINFOV2 FOR interop", Bytes: info}), 0o600))
+	return file
 }

@@ -15,8 +15,7 @@ import (
 // curl starts a GET for our server's page.
 func curl(t *testing.T, s scene, addr, name string) *process {
 	t.Helper()
-	_, port, _ := net.SplitHostPort(addr)
-	host := net.JoinHostPort(name, port)
+	host := curlHost(addr, name)
 	args := []string{"-q", "-sS", "-v", "--http1.1", "--noproxy", "*", "--cacert", makeWorld().ca.file,
 		"--resolve", host + ":127.0.0.1"}
 	switch s.version {
@@ -33,6 +32,12 @@ func curl(t *testing.T, s scene, addr, name string) *process {
 	}
 	args = append(args, s.args...)
 	return start(t, "curl", append(args, "https://"+host+"/page")...)
+}
+
+// curlHost is the host of an URL that leads to addr by that name.
+func curlHost(addr, name string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return net.JoinHostPort(name, port)
 }
 
 // serveOnce answers one GET with body and closes first, as HTTP/1.0 does.

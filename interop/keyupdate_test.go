@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"testing"
@@ -161,3 +162,168 @@ func TestRefreshTrafficKeys(t *testing.T) {
 		}
 	}
 }
+
+// Our side changes the keys every few writes of a transfer of a mebibyte there
+// and back, once or several times in a row, while data is under way.
+func TestRefreshAmidTransfer(t *testing.T) {
+	for _, p := range peers {
+		s := plain()
+		s.size = mebibyte
+		transfer := func(t *testing.T, e *endpoint, r *remote, answersClose bool) {
+			if err := e.handshake(); err != nil {
+				t.Fatalf("handshake: %v", err)
+			}
+			if err := converse(e, payload(64)); err != nil { // and so all tickets have come
+				t.Fatal(err)
+			}
+			tickets := e.silent
+			data, refreshed, most := payload(mebibyte), 0, mebibyte
+			if p.name == "gnutls" {
+				most = gnutlsUpdates
+			}
+			const window, piece = 64 << 10, 16 << 10
+			for sent, taken := 0, 0; taken < len(data); {
+				if sent < len(data) {
+					if err := e.write(data[sent : sent+piece]); err != nil {
+						t.Fatalf("write after %d bytes: %v", sent, err)
+					}
+					sent += piece
+				}
+				for range min(sent/piece%4, most-refreshed) {
+					if err := e.refresh(); err != nil {
+						t.Fatalf("RefreshTrafficKeys after %d bytes: %v", sent, err)
+					}
+					refreshed++
+				}
+				n := max(0, sent-taken-window)
+				if sent == len(data) {
+					n = sent - taken
+				}
+				got, err := e.take(n)
+				if err != nil {
+					t.Fatalf("read after %d bytes: %v", taken, err)
+				}
+				if !bytes.Equal(got, data[taken:taken+n]) {
+					t.Fatalf("bytes %d to %d came back changed", taken, taken+n)
+				}
+				taken += n
+			}
+			if answers := e.silent - tickets; refreshed < min(64, most) || answers == 0 {
+				t.Errorf("%d refreshes and %d answers are too few to test anything", refreshed, answers)
+			}
+			if err := part(e, r, false, answersClose); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			r.ended(t)
+		}
+		t.Run(p.name+"/client", func(t *testing.T) {
+			t.Parallel()
+			r := p.serve(t, s)
+			transfer(t, newClient(t, s.client(), serverName, r.addr), r, true)
+		})
+		t.Run(p.name+"/server", func(t *testing.T) {
+			t.Parallel()
+			l := listen(t)
+			r := p.dial(t, s, l.Addr().String())
+			transfer(t, newServer(t, s.server(), l), r, p.clientAnswersClose)
+		})
+	}
+}
+
+// The peer's user changes the keys again and again, several times in a row,
+// while a mebibyte comes from there, and while one goes there.
+func TestPeerUpdatesAmidTransfer(t *testing.T) {
+	type user struct {
+		*process
+		both, own string // the commands: for the keys of both directions, and of its own
+		most      int    // times that both is used, for the peer has to take our answers
+	}
+	transfer := func(t *testing.T, e *endpoint, u user) {
+		if err := e.handshake(); err != nil {
+			t.Fatalf("handshake: %v", err)
+		}
+		say(t, e, u.process, "before") // and so all tickets have come
+		data := payload(mebibyte)
+		used, updates := 0, 0
+		update := func(times int) {
+			t.Helper()
+			for range times {
+				command := u.own
+				if updates%2 == 0 && used < u.most {
+					command = u.both
+					used++
+				}
+				updates++
+				// It has to be alone in what the program reads: so all before
+				// it has come, and what follows waits for it.
+				u.enter(command + "\n")
+				before := e.silent
+				if err := e.until(func() bool { return e.silent > before }); err != nil {
+					t.Fatalf("%s, update %d: %v", command, updates, err)
+				}
+			}
+		}
+		const piece = 32 << 10
+		for at := 0; at < len(data); at += piece {
+			update(1 + at/piece%3)
+			u.enter(string(data[at : at+piece]))
+			got, err := e.take(piece)
+			if err != nil || !bytes.Equal(got, data[at:at+piece]) {
+				t.Fatalf("after %d bytes, other bytes came than were sent (%v)", at, err)
+			}
+		}
+		for at := 0; at < len(data); at += piece {
+			if err := e.write(data[at : at+piece]); err != nil {
+				t.Fatalf("write after %d bytes: %v", at, err)
+			}
+			if at/piece%4 == 0 {
+				update(2)
+			}
+		}
+		say(t, e, u.process, "all")
+		if got := serverChatter.ReplaceAll(u.stdout.all(), nil); !bytes.Contains(got, data) {
+			t.Errorf("the mebibyte that %s printed is another than was sent", u.name)
+		}
+	}
+	t.Run("openssl/client", func(t *testing.T) {
+		t.Parallel()
+		s := plain()
+		l := listen(t)
+		p := opensslClient(t, s, l.Addr().String())
+		e := newServer(t, s.server(), l)
+		transfer(t, e, user{p, "K", "k", mebibyte})
+		leave(t, e, p)
+	})
+	t.Run("openssl/server", func(t *testing.T) {
+		t.Parallel()
+		s := plain()
+		p, addr := opensslServer(t, s)
+		e := newClient(t, s.client(), serverName, addr)
+		transfer(t, e, user{p, "K", "k", mebibyte})
+		if err := closeFirst(e, true); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		e.wire.Close()
+		p.expectSuccess()
+	})
+	t.Run("gnutls/client", func(t *testing.T) {
+		t.Parallel()
+		s := plain().with("--inline-commands")
+		l := listen(t)
+		p, _ := gnutlsClient(t, s, l.Addr().String())
+		e := newServer(t, s.server(), l)
+		transfer(t, e, user{p, "^rekey^", "^rekey1^", gnutlsUpdates})
+		p.stdin.Close()
+		if err := closeSecond(e); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		e.wire.Close()
+		p.expectSuccess()
+	})
+}
+
+// serverChatter is what s_server prints when it sends a KeyUpdate or gets one.
+var serverChatter = regexp.MustCompile(`Read BLOCK\n|SSL_do_handshake -> 1\n`)
+
+// gnutlsUpdates is how many KeyUpdates GnuTLS takes in a second.
+const gnutlsUpdates = 8

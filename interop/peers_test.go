@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -34,6 +33,7 @@ type scene struct {
 	ourServer func(*baretls.ServerConfig)
 
 	peerFirst bool // the peer closes first
+	times     int  // connections, one after the other; 0: one
 }
 
 // plain is a scene without anything special.
@@ -80,7 +80,7 @@ func groups(list []tls.CurveID, only tls.CurveID) []tls.CurveID {
 type remote struct {
 	addr   string               // of a server
 	close  func()               // makes it close first
-	ended  func(*testing.T)     // waits for its end, which has to be an orderly one
+	ended  func(*testing.T)     // waits for its end, which has to be an orderly one; after each connection
 	said   func(pattern string) // checks what it said, after that; nil in process
 	failed func(pattern string) // waits for its end, and checks why it failed
 }
@@ -96,6 +96,7 @@ type peer struct {
 	// How the programs are known to end.
 	clientClosesFirst, serverClosesFirst bool // can do that
 	clientAnswersClose                   bool // a close_notify with its own
+	clientResumesAtOnce                  bool // its first connection carries no data
 }
 
 var (
@@ -132,7 +133,7 @@ var peers = []*peer{
 		certs:  []string{"ECDSA-P256", "ECDSA-P384", "ECDSA-P521", "RSA", "RSA-PSS", "Ed25519"},
 		// gnutls-serv closes first like s_server, and gnutls-cli does not
 		// answer a close_notify: it just goes.
-		clientClosesFirst: true,
+		clientClosesFirst: true, clientResumesAtOnce: true,
 	},
 }
 
@@ -157,30 +158,38 @@ func (s scene) std() *tls.Config {
 
 func stdServe(t *testing.T, s scene) *remote {
 	l := listen(t)
+	config := s.std()
 	r := runStd(t, s, func() (*tls.Conn, error) {
 		raw, err := l.Accept()
 		if err != nil {
 			return nil, err
 		}
-		return tls.Server(raw, s.std()), nil
+		return tls.Server(raw, config), nil
 	})
 	r.addr = l.Addr().String()
 	return r
 }
 
 func stdDial(t *testing.T, s scene, addr string) *remote {
+	config := s.std()
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	return runStd(t, s, func() (*tls.Conn, error) {
 		raw, err := net.DialTimeout("tcp", addr, patience)
 		if err != nil {
 			return nil, err
 		}
-		return tls.Client(raw, s.std()), nil
+		return tls.Client(raw, config), nil
 	})
 }
 
 func runStd(t *testing.T, s scene, connect func() (*tls.Conn, error)) *remote {
-	result := make(chan error, 1)
-	go func() { result <- echoStd(s, connect) }()
+	times := max(1, s.times)
+	result := make(chan error, times)
+	go func() {
+		for range times {
+			result <- echoStd(s, connect)
+		}
+	}()
 	return &remote{
 		close: func() {}, // it counts
 		ended: func(t *testing.T) {
@@ -252,7 +261,7 @@ func opensslServer(t *testing.T, s scene) (*process, string) { return opensslSer
 func opensslServerIn(dir string) func(*testing.T, scene) (*process, string) {
 	return func(t *testing.T, s scene) (*process, string) {
 		t.Helper()
-		args := []string{"s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-cert", s.cert.certFile, "-key", s.cert.keyFile}
+		args := []string{"s_server", "-accept", "127.0.0.1:0", "-naccept", fmt.Sprint(max(1, s.times)), "-cert", s.cert.certFile, "-key", s.cert.keyFile}
 		p := startIn(t, dir, "openssl", append(args, s.opensslFlags()...)...)
 		return p, p.stdout.expect(t, `ACCEPT (127\.0\.0\.1:\d+)\n`)[1]
 	}
@@ -263,15 +272,15 @@ const opensslConnected = `Secure Renegotiation IS[ NOT]* supported\n`
 
 func opensslServe(t *testing.T, s scene) *remote {
 	p, addr := opensslServer(t, s)
-	go func() {
-		if _, err := p.stdout.find(opensslConnected); err == nil {
-			io.Copy(&withoutChatter{to: p.stdin}, p.stdout)
-		}
-	}()
+	go echoOpenSSL(p)
+	times := max(1, s.times)
 	return &remote{
 		addr: addr,
 		ended: func(t *testing.T) {
 			t.Helper()
+			if times--; times > 0 {
+				return
+			}
 			p.expectSuccess()
 			p.said(`\nDONE\n`)
 			p.neverSaid(`unexpected eof`)
@@ -281,24 +290,27 @@ func opensslServe(t *testing.T, s scene) *remote {
 	}
 }
 
-// withoutChatter takes out what s_server prints among the data when it reads a
-// record without any, a KeyUpdate for example.
-type withoutChatter struct {
-	to   io.Writer
-	held []byte // may be the beginning of it
-}
-
-func (w *withoutChatter) Write(p []byte) (int, error) {
-	b := bytes.ReplaceAll(append(w.held, p...), []byte("Read BLOCK\n"), nil)
-	data := b
-	if i := bytes.IndexByte(b, 'R'); i >= 0 { // of which a payload has none
-		data = b[:i]
+// echoOpenSSL gives s_server its data back, and nothing else of what it prints:
+// not what it says when it reads a record without data, a KeyUpdate for
+// example, and not what it says between two connections.
+func echoOpenSSL(p *process) {
+	for {
+		if _, err := p.stdout.find(opensslConnected); err != nil {
+			return
+		}
+		for {
+			m, err := p.stdout.find(`^(?:([0-9a-f\n]+)|Read BLOCK\n|(DONE\n))`)
+			if err != nil {
+				return
+			}
+			if m[2] != "" {
+				break
+			}
+			if _, err := io.WriteString(p.stdin, m[1]); err != nil {
+				return
+			}
+		}
 	}
-	if _, err := w.to.Write(data); err != nil {
-		return 0, err
-	}
-	w.held = bytes.Clone(b[len(data):])
-	return len(p), nil
 }
 
 // opensslClient starts s_client, which verifies us.
@@ -312,8 +324,17 @@ func opensslClient(t *testing.T, s scene, addr string) *process {
 
 func opensslDial(t *testing.T, s scene, addr string) *remote {
 	s.args = append([]string{"-brief", "-nocommands"}, s.args...)
-	p := opensslClient(t, s, addr)
-	go io.Copy(p.stdin, p.stdout)
+	var p *process
+	connect := func(s scene) {
+		p = opensslClient(t, s, addr)
+		go io.Copy(p.stdin, p.stdout)
+	}
+	times := max(1, s.times)
+	file := filepath.Join(t.TempDir(), "session")
+	if times > 1 {
+		s = s.with("-sess_out", file)
+	}
+	connect(s)
 	return &remote{
 		close: func() { p.stdin.Close() },
 		ended: func(t *testing.T) {
@@ -321,9 +342,12 @@ func opensslDial(t *testing.T, s scene, addr string) *remote {
 			p.expectSuccess()
 			p.neverSaid(`unexpected eof|error:`)
 			p.said(`Verification: OK`)
+			if times--; times > 0 {
+				connect(s.with("-sess_in", file))
+			}
 		},
-		said:   p.said,
-		failed: p.expectFailure,
+		said:   func(pattern string) { t.Helper(); p.said(pattern) },
+		failed: func(pattern string) { t.Helper(); p.expectFailure(pattern) },
 	}
 }
 
@@ -384,10 +408,14 @@ func gnutlsServer(t *testing.T, s scene) (*process, string) {
 func gnutlsServe(t *testing.T, s scene) *remote {
 	s.args = append([]string{"--echo"}, s.args...)
 	p, addr := gnutlsServer(t, s)
+	times := max(1, s.times)
 	return &remote{
 		addr: addr,
 		ended: func(t *testing.T) {
 			t.Helper()
+			if times--; times > 0 {
+				return
+			}
 			p.stop() // it serves for ever
 			p.neverSaid(`Error`)
 		},
@@ -420,7 +448,13 @@ func gnutlsClient(t *testing.T, s scene, addr string) (p *process, log func() st
 	}
 }
 
+// gnutlsDial makes no more than two connections, the first of which it closes
+// as soon as it has a ticket.
 func gnutlsDial(t *testing.T, s scene, addr string) *remote {
+	times := max(1, s.times)
+	if times > 1 {
+		s = s.with("--resume", "--waitresumption")
+	}
 	p, log := gnutlsClient(t, s, addr)
 	go io.Copy(p.stdin, p.stdout)
 	said := func(pattern string) {
@@ -431,6 +465,9 @@ func gnutlsDial(t *testing.T, s scene, addr string) *remote {
 		close: func() { p.stdin.Close() },
 		ended: func(t *testing.T) {
 			t.Helper()
+			if times--; times > 0 {
+				return
+			}
 			p.expectSuccess()
 			said(`The certificate is trusted`)
 			said(`Peer has closed the GnuTLS connection`)

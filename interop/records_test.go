@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -94,19 +95,110 @@ func TestRecordsOfOpenSSL(t *testing.T) {
 	})
 }
 
-// The limits on record sizes that other clients ask for are extensions that we
-// do not have, and so ignore.
-func TestRecordSizeWishes(t *testing.T) {
-	t.Run("openssl", func(t *testing.T) {
+// openssl has max_fragment_length (RFC 6066), an extension that we do not have,
+// and so ignore.
+func TestMaxFragmentLength(t *testing.T) {
+	meetClient(t, peers[1], plain().with("-maxfraglen", "1024"))
+}
+
+// We keep to the record_size_limit of GnuTLS (RFC 8449): handshake and data.
+func TestRecordSizeLimitOfGnuTLS(t *testing.T) {
+	const limit = 512
+	s := plain().with(fmt.Sprintf("--recordsize=%d", limit))
+	expect := func(t *testing.T, e *endpoint, full int) {
+		t.Helper()
+		n := 0
+		for _, length := range e.wire.sent.lengths(applicationData) {
+			if length > limit+overhead {
+				t.Errorf("we sent a record of %d bytes of content, and the limit is %d", length-overhead, limit)
+			}
+			if length == limit+overhead {
+				n++
+			}
+		}
+		if n < full {
+			t.Errorf("we sent %d records of full size, want %d at least", n, full)
+		}
+	}
+	t.Run("client", func(t *testing.T) {
 		t.Parallel()
-		meetClient(t, peers[1], plain().with("-maxfraglen", "1024"))
+		e, _ := meetServer(t, peers[2], s)
+		expect(t, e, 16)
 	})
-	t.Run("gnutls", func(t *testing.T) {
+	t.Run("server", func(t *testing.T) {
 		t.Parallel()
-		s := plain().with("--recordsize=1024")
-		s.size = 1000 // gnutls-cli forgets what does not fit into a record
-		meetClient(t, peers[2], s)
+		// gnutls-cli forgets what does not fit into a record, so it does not
+		// send back what it gets.
+		l := listen(t)
+		p, _ := gnutlsClient(t, s, l.Addr().String())
+		e := newServer(t, s.server(), l)
+		if err := e.handshake(); err != nil {
+			t.Fatalf("handshake: %v", err)
+		}
+		data := payload(100_000)
+		if err := e.write(data); err != nil {
+			t.Fatal(err)
+		}
+		say(t, e, p, "all")
+		if !bytes.HasPrefix(p.stdout.all(), data) {
+			t.Errorf("gnutls-cli printed something else than the %d bytes it was sent", len(data))
+		}
+		expect(t, e, len(data)/limit)
+		p.stdin.Close()
+		if err := closeSecond(e); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		e.wire.Close()
+		p.expectSuccess()
 	})
+}
+
+// GnuTLS keeps to ours, which counts the content type. It has to be told that
+// less than 512 is fine.
+func TestOurRecordSizeLimit(t *testing.T) {
+	for _, limit := range []int{64, 512} {
+		s := plain().with(":%ALLOW_SMALL_RECORDS")
+		s.ourClient = func(c *baretls.ClientConfig) { c.RecordSizeLimit = limit }
+		s.ourServer = func(c *baretls.ServerConfig) { c.RecordSizeLimit = limit }
+		expect := func(t *testing.T, e *endpoint) {
+			t.Helper()
+			longest := 0
+			for _, n := range e.wire.received.lengths(applicationData) {
+				longest = max(longest, n)
+			}
+			if longest != limit-1+overhead {
+				t.Errorf("the longest record had %d bytes of content, want one less than the limit of %d", longest-overhead, limit)
+			}
+		}
+		t.Run(fmt.Sprintf("client/%d", limit), func(t *testing.T) {
+			t.Parallel()
+			e, _ := meetServer(t, peers[2], s)
+			expect(t, e)
+		})
+		t.Run(fmt.Sprintf("server/%d", limit), func(t *testing.T) {
+			t.Parallel()
+			l := listen(t)
+			p, _ := gnutlsClient(t, s, l.Addr().String())
+			e := newServer(t, s.server(), l)
+			if err := e.handshake(); err != nil {
+				t.Fatalf("handshake: %v", err)
+			}
+			// gnutls-cli forgets what does not fit into a record.
+			data := payload(2 * limit)
+			p.enter(string(data))
+			if got, err := e.take(limit - 1); err != nil || !bytes.Equal(got, data[:limit-1]) {
+				t.Fatalf("%q came of %d bytes (%v)", got, len(data), err)
+			}
+			say(t, e, p, "and on")
+			expect(t, e)
+			p.stdin.Close()
+			if err := closeSecond(e); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			e.wire.Close()
+			p.expectSuccess()
+		})
+	}
 }
 
 // In middlebox compatibility mode both sides send one change_cipher_spec; a

@@ -12,12 +12,14 @@ import (
 
 // The alerts of RFC 9846, Section 6.2, that the tests meet.
 const (
+	badRecordMAC          tls.AlertError = 20
 	handshakeFailure      tls.AlertError = 40
 	badCertificate        tls.AlertError = 42
 	certificateExpired    tls.AlertError = 45
 	certificateUnknown    tls.AlertError = 46
 	illegalParameter      tls.AlertError = 47
 	unknownCA             tls.AlertError = 48
+	accessDenied          tls.AlertError = 49
 	protocolVersion       tls.AlertError = 70
 	unrecognizedName      tls.AlertError = 112
 	certificateRequired   tls.AlertError = 116
@@ -51,7 +53,7 @@ func (p *peer) sees(alert tls.AlertError) string {
 
 // refusedServer lets our client refuse the peer's server, or the other way
 // around, and returns why the handshake failed. seen checks what the peer said.
-func refusedServer(t *testing.T, p *peer, s scene, name string) (failure error, seen func(pattern string)) {
+func refusedServer(t *testing.T, p *peer, s scene, name string) (seen func(pattern string), failure error) {
 	t.Helper()
 	if p.name == "gnutls" {
 		s = s.with("--debug=5")
@@ -60,18 +62,18 @@ func refusedServer(t *testing.T, p *peer, s scene, name string) (failure error, 
 	e := newClient(t, s.client(), name, r.addr)
 	failure = e.handshake()
 	e.wire.Close()
-	return failure, r.failed
+	return r.failed, failure
 }
 
 // refusedClient is the same for our server and the peer's client.
-func refusedClient(t *testing.T, p *peer, s scene) (failure error, seen func(pattern string)) {
+func refusedClient(t *testing.T, p *peer, s scene) (seen func(pattern string), failure error) {
 	t.Helper()
 	l := listen(t)
 	r := p.dial(t, s, l.Addr().String())
 	e := newServer(t, s.server(), l)
 	failure = e.handshake()
 	e.wire.Close()
-	return failure, r.failed
+	return r.failed, failure
 }
 
 // Our client refuses certificates, and the server hears why.
@@ -99,7 +101,7 @@ func TestOurClientRefusesCertificate(t *testing.T) {
 				t.Parallel()
 				s := plain()
 				c.change(&s)
-				err, seen := refusedServer(t, p, s, c.host)
+				seen, err := refusedServer(t, p, s, c.host)
 				expectAlert(t, err, c.alert, false)
 				var verification *tls.CertificateVerificationError
 				if c.name != "VerifyPeer" && !errors.As(err, &verification) {
@@ -132,7 +134,7 @@ func TestPeerRefusesCertificate(t *testing.T) {
 				t.Parallel()
 				s := plain()
 				s.cert = c.cert
-				err, _ := refusedClient(t, p, s)
+				_, err := refusedClient(t, p, s)
 				expectAlert(t, err, c.alerts[p.name], true)
 			})
 		}
@@ -147,13 +149,13 @@ func TestVersionsApart(t *testing.T) {
 		s.version = tls.VersionTLS12
 		t.Run(p.name+"/server", func(t *testing.T) {
 			t.Parallel()
-			err, seen := refusedClient(t, p, s)
+			seen, err := refusedClient(t, p, s)
 			expectAlert(t, err, protocolVersion, false)
 			seen(p.sees(protocolVersion))
 		})
 		t.Run(p.name+"/client", func(t *testing.T) {
 			t.Parallel()
-			err, _ := refusedServer(t, p, s, serverName)
+			_, err := refusedServer(t, p, s, serverName)
 			want := protocolVersion
 			if p.name == "gnutls" {
 				// "No supported cipher suites", of TLS 1.2 that is.
@@ -183,7 +185,7 @@ func TestNothingInCommon(t *testing.T) {
 				s := plain()
 				s.suite = tls.TLS_AES_128_GCM_SHA256
 				s.ourServer = func(c *baretls.ServerConfig) { c.CipherSuites = []uint16{tls.TLS_CHACHA20_POLY1305_SHA256} }
-				err, seen := refusedClient(t, p, s)
+				seen, err := refusedClient(t, p, s)
 				expectAlert(t, err, handshakeFailure, false)
 				seen(p.sees(handshakeFailure))
 			})
@@ -192,7 +194,7 @@ func TestNothingInCommon(t *testing.T) {
 			t.Parallel()
 			s := plain()
 			s.group, s.ours = tls.X25519, []tls.CurveID{tls.CurveP384}
-			err, seen := refusedClient(t, p, s)
+			seen, err := refusedClient(t, p, s)
 			expectAlert(t, err, handshakeFailure, false)
 			seen(p.sees(handshakeFailure))
 		})
@@ -200,14 +202,14 @@ func TestNothingInCommon(t *testing.T) {
 			t.Parallel()
 			s := plain()
 			s.group, s.ours = tls.X25519, []tls.CurveID{tls.CurveP384}
-			err, _ := refusedServer(t, p, s, serverName)
+			_, err := refusedServer(t, p, s, serverName)
 			expectAlert(t, err, handshakeFailure, true)
 		})
 		t.Run(p.name+"/server/protocols", func(t *testing.T) {
 			t.Parallel()
 			s := withALPN(p, plain(), "ftp")
 			s.ourServer = func(c *baretls.ServerConfig) { c.NextProtos = []string{"h2"} }
-			err, seen := refusedClient(t, p, s)
+			seen, err := refusedClient(t, p, s)
 			expectAlert(t, err, noApplicationProtocol, false)
 			seen(p.sees(noApplicationProtocol))
 		})
@@ -218,7 +220,7 @@ func TestNothingInCommon(t *testing.T) {
 				s = s.with("--alpn-fatal")
 			}
 			s.ourClient = func(c *baretls.ClientConfig) { c.NextProtos = []string{"h2"} }
-			err, _ := refusedServer(t, p, s, serverName)
+			_, err := refusedServer(t, p, s, serverName)
 			expectAlert(t, err, noApplicationProtocol, true)
 		})
 	}

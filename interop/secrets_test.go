@@ -192,3 +192,60 @@ func TestExporter(t *testing.T) {
 		r.said(`Key material: ` + export(t, e))
 	})
 }
+
+// The channel binding tls-exporter (RFC 9266) is what the peers' users see.
+func TestTLSExporter(t *testing.T) {
+	binding := func(t *testing.T, e *endpoint) string {
+		t.Helper()
+		b, err := e.conn.TLSExporter()
+		if err != nil {
+			t.Fatalf("TLSExporter: %v", err)
+		}
+		return fmt.Sprintf("%x", b)
+	}
+	openssl := plain().with("-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32")
+	t.Run("openssl/server", func(t *testing.T) {
+		t.Parallel()
+		e, p := visitOpenSSL(t, openssl)
+		p.said(`Keying material: ` + strings.ToUpper(binding(t, e)) + `\n`)
+	})
+	t.Run("openssl/client", func(t *testing.T) {
+		t.Parallel()
+		p, addr := opensslServer(t, openssl)
+		e := newClient(t, openssl.client(), serverName, addr)
+		if err := e.handshake(); err != nil {
+			t.Fatalf("handshake: %v", err)
+		}
+		if err := closeFirst(e, true); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		e.wire.Close()
+		p.said(`Keying material: ` + strings.ToUpper(binding(t, e)) + `\n`)
+	})
+	t.Run("gnutls/client, resumed", func(t *testing.T) {
+		t.Parallel()
+		s := twice()
+		r := gnutlsServe(t, s)
+		config := s.client()
+		var bindings []string
+		for range s.times {
+			e := newClient(t, config, serverName, r.addr)
+			meet(t, e, r, s, true)
+			bindings = append(bindings, binding(t, e))
+		}
+		r.said(`(?s)'tls-exporter': ` + bindings[0] + `\n.*This is a resumed session.*'tls-exporter': ` + bindings[1] + `\n`)
+	})
+	t.Run("gnutls/server", func(t *testing.T) {
+		t.Parallel()
+		s := plain().with("--verbose")
+		l := listen(t)
+		r := gnutlsDial(t, s, l.Addr().String())
+		e := newServer(t, s.server(), l)
+		if err := e.handshake(); err != nil {
+			t.Fatalf("handshake: %v", err)
+		}
+		want := binding(t, e)
+		meet(t, e, r, s, peers[2].clientAnswersClose)
+		r.said(`'tls-exporter': ` + want + `\n`)
+	})
+}

@@ -4,7 +4,8 @@ package record
 // the caller's memory. The zero Writer is not ready: see Init.
 type Writer struct {
 	half
-	// Version is the legacy_record_version of records in the clear.
+	// Version is the legacy_record_version of handshake records in the clear;
+	// all others have 0x0303.
 	Version uint16
 
 	limit    uint64
@@ -50,7 +51,11 @@ func (w *Writer) RecordLen(n int) int {
 // it encrypts in place.
 func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	if w.aead == nil {
-		putHeader(dst, t, w.Version, len(content))
+		version := uint16(0x0303)
+		if t == Handshake {
+			version = w.Version
+		}
+		putHeader(dst, t, version, len(content))
 		return HeaderLen + copy(dst[HeaderLen:], content)
 	}
 	if w.tls12 {

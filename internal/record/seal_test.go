@@ -79,3 +79,17 @@ func TestLeftCountsDownToTheLimit(t *testing.T) {
 		t.Errorf("new keys have %d records left, want all 2^24", w.Left())
 	}
 }
+
+// "legacy_record_version … MUST be set to 0x0303 for all records … other than
+// an initial ClientHello" (RFC 9846, Section 5.1): OpenSSL looks at that of a
+// change_cipher_spec between the hello and early data.
+func TestOnlyHandshakeRecordsHaveAnotherVersion(t *testing.T) {
+	w := newWriter(MaxPlaintext, 1)
+	w.Version = 0x0301
+	var rec [64]byte
+	for kind, want := range map[ContentType]byte{Handshake: 1, ChangeCipherSpec: 3, Alert: 3} {
+		if w.Seal(rec[:], kind, []byte{1}); rec[1] != 3 || rec[2] != want {
+			t.Errorf("a record of %v in the clear has version %d.%d, want 3.%d", kind, rec[1], rec[2], want)
+		}
+	}
+}
