@@ -200,11 +200,11 @@ type ServerConfig struct {
 	SendHalfRTTData bool
 
 	// RetryCookieKey makes the server stateless up to the second ClientHello:
-	// each client is first answered by a HelloRetryRequest with a cookie, and
-	// its second hello is accepted by any connection with the same key, this
-	// one or a new one, within 30 seconds. A cookie shows that its bytes were
-	// received; to bind it to an address, use a key for each. It costs a round
-	// trip. GnuTLS clients refuse a retry that has a cookie and
+	// each client of TLS 1.3 is first answered by a HelloRetryRequest with a
+	// cookie, and its second hello is accepted by any connection with the same
+	// key, this one or a new one, within 30 seconds. A cookie shows that its
+	// bytes were received; to bind it to an address, use a key for each. It
+	// costs a round trip. GnuTLS clients refuse a retry that has a cookie and
 	// asks for no other group. 32 bytes or more; nil turns it off.
 	RetryCookieKey []byte
 
@@ -584,6 +584,9 @@ func (s settings) versions(p *handshake.Policy) error {
 	}
 	if s.minVersion != 0 && s.maxVersion != 0 && s.minVersion > s.maxVersion {
 		return &ConfigError{"MinVersion", errors.New("is above MaxVersion")}
+	}
+	if !handshake.TLS12 && (s.minVersion == tls.VersionTLS12 || s.maxVersion == tls.VersionTLS12) {
+		return &ConfigError{"MinVersion", errors.New("TLS 1.2 is not compiled in")}
 	}
 	p.TLS12 = handshake.TLS12 && s.minVersion != tls.VersionTLS13
 	p.TLS13 = s.maxVersion != tls.VersionTLS12

@@ -154,7 +154,7 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // 255 hashes, 8,160 bytes with SHA-256. Before the handshake is complete it is
 // ErrHandshakeNotComplete, and after the connection has failed its *Error, for
 // then the secrets are gone. In TLS 1.2 (RFC 5705) a nil context differs from
-// an empty one, and there is nothing to export without extended_main_secret
+// an empty one, and without extended_main_secret it is ErrExportWithoutEMS
 // (RFC 7627, Section 5.4).
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	switch {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/handshake"
 )
 
 // Error is why a connection has failed. It is final: every later turn returns
@@ -78,6 +79,9 @@ var (
 	ErrEncryptExhausted = errors.New("baretls: the limit on records under one key is reached")
 	// ErrNoKeyUpdate is RefreshTrafficKeys in TLS 1.2.
 	ErrNoKeyUpdate = errors.New("baretls: TLS 1.2 has no key update")
+	// ErrExportWithoutEMS is ExportKeyingMaterial in TLS 1.2 with a peer that
+	// does not know extended_main_secret.
+	ErrExportWithoutEMS = handshake.ErrExportWithoutEMS
 	// ErrHandshakeNotComplete is asking for what only a complete handshake has.
 	ErrHandshakeNotComplete = errors.New("baretls: handshake is not complete")
 )
