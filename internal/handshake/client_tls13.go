@@ -15,7 +15,7 @@ import (
 // common, in the order of RFC 9846, Section 4.2.3, and starts the transcript.
 func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	err := h.Parse(m.body(), c.hello.Has)
-	if !h.TLS13 && len(h.Random) == 32 {
+	if !h.TLS13 && fault.Of(err) != fault.Undecodable {
 		// Extensions of an older version are not worth an opinion before it is
 		// certain that there will be one.
 		if err := c.checkOldVersion(h); err != nil {
@@ -25,8 +25,9 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	if err != nil || !h.TLS13 {
 		return err
 	}
-	if !c.hello.SupportedVersions.Contains(h.SupportedVersion) {
-		return fault.IllegalParameter.With("the server chose version %#04x, which was not offered", h.SupportedVersion)
+	// "a version not offered by the client or … prior to TLS 1.3"
+	if h.SupportedVersion != tls.VersionTLS13 || !c.policy.TLS13 {
+		return fault.IllegalParameter.With("the server chose version %#04x by supported_versions", h.SupportedVersion)
 	}
 	if h.LegacyVersion != tls.VersionTLS12 {
 		return fault.UnsupportedVersion.With("legacy_version %#04x", h.LegacyVersion)

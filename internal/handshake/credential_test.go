@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
 	"github.com/baretls/baretls/internal/tlstest"
 	"github.com/baretls/baretls/internal/wire"
@@ -56,7 +57,7 @@ func TestCredentialsArePickedByNameAndScheme(t *testing.T) {
 		{"the wildcard itself as a name", "*.example.com", []tls.SignatureScheme{ecdsaScheme}, "wildcard"},
 		{"no name", "", []tls.SignatureScheme{rsaScheme, edScheme}, "first RSA"},
 	} {
-		c, scheme, err := cs.pick(row.name, wire.AppendUint16s(nil, row.schemes...))
+		c, scheme, err := cs.pick(row.name, offering(row.schemes...))
 		if err != nil || names[c] != row.want {
 			t.Errorf("%s (%s): the certificate is %q, %v, want %q", row.story, row.name, names[c], err, row.want)
 			continue
@@ -65,10 +66,16 @@ func TestCredentialsArePickedByNameAndScheme(t *testing.T) {
 			t.Errorf("%s: the scheme is %s", row.story, scheme.Name)
 		}
 	}
-	_, _, err := cs.pick("example.com", wire.AppendUint16s(nil, tls.ECDSAWithP521AndSHA512, tls.PKCS1WithSHA256))
+	_, _, err := cs.pick("example.com", offering(tls.ECDSAWithP521AndSHA512, tls.PKCS1WithSHA256))
 	expectReason(t, err, fault.NoCommonScheme, "a client that can verify none")
-	_, _, err = new(Credentials).pick("example.com", wire.AppendUint16s(nil, ecdsaScheme))
+	_, _, err = new(Credentials).pick("example.com", offering(ecdsaScheme))
 	expectReason(t, err, fault.NoCertificate, "a server without certificates")
+}
+
+// offering is how a client of TLS 1.3 with these schemes picks.
+func offering(schemes ...tls.SignatureScheme) func(*Credential) *algo.Scheme {
+	offered := wire.AppendUint16s(nil, schemes...)
+	return func(c *Credential) *algo.Scheme { return c.scheme(offered) }
 }
 
 func TestTheSchemeIsTheCredentialsFirstPreference(t *testing.T) {
@@ -198,7 +205,7 @@ func TestPickedByWildcardIsAcceptedByTheClient(t *testing.T) {
 		var cs Credentials
 		cs.Add(credential(t, tlstest.Leaf(tlstest.Ed25519, "other.example.net")))
 		cs.Add(credential(t, tlstest.Leaf(tlstest.ECDSAP256, "*.example.com")))
-		c, _, err := cs.pick(name, wire.AppendUint16s(nil, tls.Ed25519, tls.ECDSAWithP256AndSHA256))
+		c, _, err := cs.pick(name, offering(tls.Ed25519, tls.ECDSAWithP256AndSHA256))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,9 @@ type pair struct {
 	// tap, if it is set, sees each message before to does and may replace it,
 	// without anyone knowing.
 	tap func(to *side, m []byte) []byte
+	// step, if it is set, is called before each move of a side: by a message,
+	// or in TLS 1.2 by a change_cipher_spec.
+	step func(to *side)
 
 	name  string // that the client connects to; "": example.com
 	early []byte // what a client writes as early data, if it may
@@ -57,10 +60,11 @@ type side struct {
 	data  []byte   // application data that came
 	early []byte   // likewise, of 0-RTT
 	ccs   int      // change_cipher_specs that came
-	err   error    // that ended it
+	warns []fault.Alert
+	err   error // that ended it
 }
 
-// newPair makes a pair that would agree on everything.
+// newPair makes a pair that would agree on everything, in TLS 1.3.
 func newPair(t testing.TB) *pair {
 	t.Helper()
 	roots, _ := tlstest.CA()
@@ -71,13 +75,33 @@ func newPair(t testing.TB) *pair {
 	return p
 }
 
-// testPolicy is what a configuration with nothing in it means.
+// testPolicy is what a configuration with nothing in it means, but for its
+// one version.
 func testPolicy() Policy {
-	return Policy{
-		Suites: suites(algo.DefaultSuites()...), Groups: groups(algo.DefaultGroups()...), Schemes: schemes(algo.DefaultSchemes()...),
+	p := Policy{
+		Schemes: schemes(algo.DefaultSchemes()...), RequireEMS: true,
 		Rand: rand.Reader, Now: time.Now,
 		Fragment: record.MaxPlaintext, PadBlock: 1, MaxMessage: 1 << 16, RecordSizeLimit: record.MaxPlaintext + 1,
 	}
+	p.speak(tls.VersionTLS13)
+	return p
+}
+
+// speak sets the versions, and what goes with them: as in a configuration,
+// there is nothing of a version that is not spoken.
+func (p *Policy) speak(versions ...uint16) {
+	p.TLS12, p.TLS13 = slices.Contains(versions, tls.VersionTLS12), slices.Contains(versions, tls.VersionTLS13)
+	p.Suites = suites(suitesOf(versions...)...)
+	p.Groups = slices.DeleteFunc(groups(algo.DefaultGroups()...), func(g *algo.Group) bool {
+		return g.PostQuantum && !p.TLS13
+	})
+}
+
+// suitesOf are the suites of these versions.
+func suitesOf(versions ...uint16) []uint16 {
+	return slices.DeleteFunc(algo.DefaultSuites(), func(id uint16) bool {
+		return !slices.Contains(versions, algo.SuiteByID(id).Version)
+	})
 }
 
 func suites(ids ...uint16) (s []*algo.Suite) {
@@ -120,7 +144,7 @@ func (p *pair) only(cert tls.Certificate) {
 func (p *pair) start() {
 	p.t.Helper()
 	p.clientPolicy.schemes, p.clientPolicy.suites, p.clientPolicy.groups, p.clientPolicy.protocols = nil, nil, nil, nil
-	p.serverPolicy.schemes = nil
+	p.clientPolicy.versions, p.serverPolicy.schemes = nil, nil
 	p.client, p.server = Client{}, Server{}
 	p.clientPolicy.Encode()
 	p.clientPolicy.TestingRewrite = p.clientDoors.rewrite()
@@ -257,8 +281,7 @@ func (p *pair) open(to *side, rec []byte) error {
 		return err
 	}
 	if record.ContentType(rec[0]) == record.ChangeCipherSpec {
-		to.ccs++
-		return nil
+		return p.changeCipherSpec(to)
 	}
 	body := len(rec) - record.HeaderLen
 	if !to.core.In.Protected() && record.ContentType(rec[0]) == record.ApplicationData {
@@ -290,7 +313,32 @@ func (p *pair) open(to *side, rec []byte) error {
 		}
 		to.core.SawData()
 		to.data = append(to.data, content...)
+	case record.Alert:
+		to.warns = append(to.warns, fault.Alert(content[1]))
 	}
+	return nil
+}
+
+// changeCipherSpec is dropped in TLS 1.3, and a step of TLS 1.2.
+func (p *pair) changeCipherSpec(to *side) error {
+	if !to.core.TakesCCS || to.core.MayRead {
+		return fault.BadChangeCipherSpec
+	}
+	if to.core.In.Partial() {
+		return fault.InterleavedRecord
+	}
+	to.ccs++
+	if to.core.Facts.Version != tls.VersionTLS12 {
+		return nil
+	}
+	if p.step != nil {
+		p.step(to)
+	}
+	at := to.machine.State()
+	if err := to.machine.ChangeCipherSpec(); err != nil {
+		return err
+	}
+	to.moves = append(to.moves, arrow(at, changeCipherSpec, to.machine.State()))
 	return nil
 }
 
@@ -300,6 +348,9 @@ func (p *pair) messages(to *side, content []byte) error {
 		m, ok, err := to.core.In.NextMessage()
 		if err != nil || !ok {
 			return err
+		}
+		if p.step != nil {
+			p.step(to)
 		}
 		if p.tap != nil {
 			m = p.tap(to, m)
@@ -414,7 +465,7 @@ func blockOf(m []byte) int {
 
 func TestAPairAgrees(t *testing.T) {
 	for _, kind := range tlstest.Kinds {
-		for _, suite := range algo.DefaultSuites() {
+		for _, suite := range suitesOf(tls.VersionTLS13) {
 			for _, group := range algo.DefaultGroups() {
 				p := newPair(t)
 				p.only(tlstest.Leaf(kind))

@@ -108,6 +108,10 @@ func (r redeemer) Redeem(ticket []byte) ([]byte, bool) {
 	return issued.Append(nil), true
 }
 
+func (r redeemer) Stateful() bool { return false }
+
+func (r redeemer) Keep(_, _ []byte, _ time.Time) {}
+
 // curve is the name of the group that was agreed on, as the keys have it.
 func (tr *traced) curve() (id tls.CurveID, name string) {
 	if tr.retried {

@@ -240,7 +240,7 @@ func (p *pair) anew(edit func([]byte) []byte) {
 func unchanged(m []byte) []byte { return m }
 
 func TestAnyServerWithTheKeyTakesTheSecondHello(t *testing.T) {
-	for _, suite := range algo.DefaultSuites() {
+	for _, suite := range suitesOf(tls.VersionTLS13) {
 		for _, group := range []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP384} {
 			for _, again := range []bool{false, true} {
 				p := newCookiePair(t)

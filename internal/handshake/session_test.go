@@ -17,8 +17,16 @@ func aSession() *Session {
 		Lifetime: time.Hour, AgeAdd: 0xdeadbeef, PSK: bytes.Repeat([]byte{7}, 32),
 		ServerName: "example.com", ALPN: "a", Policy: [32]byte{1, 2, 3}, MaxEarlyData: 10000,
 		PeerChain: [][]byte{{1, 2}, {3}}, OCSP: []byte{4}, SCTs: [][]byte{{5}, {6, 7}},
-		AppData: []byte("the application's"), Ticket: []byte("ticket"),
+		AppData: []byte("the application's"), Ticket: []byte("ticket"), SessionID: []byte{},
 	}
+}
+
+// aSession12 is one of TLS 1.2, which is known by its ID.
+func aSession12() *Session {
+	s := aSession()
+	s.Version, s.Suite, s.PSK = tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, bytes.Repeat([]byte{7}, 48)
+	s.Ticket, s.EMS, s.SessionID = []byte{}, true, bytes.Repeat([]byte{8}, 32)
+	return s
 }
 
 func TestSessionRoundTrip(t *testing.T) {
@@ -30,7 +38,9 @@ func TestSessionRoundTrip(t *testing.T) {
 	long.Suite, long.PSK, long.Lifetime = tls.TLS_AES_256_GCM_SHA384, bytes.Repeat([]byte{9}, 48), MaxLifetime
 	long.PeerChain = [][]byte{make([]byte, 70000), make([]byte, 1)}
 	long.Ticket = make([]byte, 65535)
-	for _, want := range []*Session{aSession(), sparse, long} {
+	short12 := aSession12() // an ID may be shorter, and the secret is as long with any hash
+	short12.Suite, short12.EMS, short12.SessionID = tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, false, []byte{1}
+	for _, want := range []*Session{aSession(), sparse, long, aSession12(), short12} {
 		encoded := want.Append([]byte("before"))[len("before"):]
 		got, err := ParseSession(encoded)
 		if err != nil {
@@ -38,7 +48,7 @@ func TestSessionRoundTrip(t *testing.T) {
 			continue
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("a session comes back as %+v, want %+v", got, want)
+			t.Errorf("a session comes back as %.300v, want %.300v", fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want))
 		}
 		if again := got.Append(nil); !bytes.Equal(again, encoded) {
 			t.Errorf("a session of %d bytes encodes to other %d bytes the second time", len(encoded), len(again))
@@ -47,7 +57,7 @@ func TestSessionRoundTrip(t *testing.T) {
 }
 
 func TestMalformedSessions(t *testing.T) {
-	good := aSession().Append(nil)
+	good, good12 := aSession().Append(nil), aSession12().Append(nil)
 	refused := func(what string, b []byte) {
 		t.Helper()
 		if s, err := ParseSession(b); err == nil || s != nil {
@@ -57,7 +67,13 @@ func TestMalformedSessions(t *testing.T) {
 	for n := range good {
 		refused(fmt.Sprintf("%d of %d bytes", n, len(good)), good[:n])
 	}
+	for n := range good12 {
+		refused(fmt.Sprintf("%d of %d bytes, of TLS 1.2", n, len(good12)), good12[:n])
+	}
 	refused("a byte too many", append(bytes.Clone(good), 0))
+	flag := bytes.Clone(good)
+	flag[len(flag)-2] = 2
+	refused("extended_main_secret that is neither yes nor no", flag)
 	for _, test := range []struct {
 		what string
 		edit func(*Session)
@@ -79,6 +95,23 @@ func TestMalformedSessions(t *testing.T) {
 		s := aSession()
 		test.edit(s)
 		refused(test.what, s.Append(nil))
+	}
+	for _, test := range []struct {
+		what string
+		edit func(*Session)
+	}{
+		{"another version", func(s *Session) { s.Version = tls.VersionTLS13 }},
+		{"an older version", func(s *Session) { s.Version = tls.VersionTLS11 }},
+		{"a suite of TLS 1.3", func(s *Session) { s.Suite = tls.TLS_AES_128_GCM_SHA256 }},
+		{"an unknown suite", func(s *Session) { s.Suite = tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA }},
+		{"a secret as long as the hash", func(s *Session) { s.PSK = make([]byte, 32) }},
+		{"a secret of 47 bytes", func(s *Session) { s.PSK = make([]byte, 47) }},
+		{"a secret of 49 bytes", func(s *Session) { s.PSK = make([]byte, 49) }},
+		{"an ID of 33 bytes", func(s *Session) { s.SessionID = make([]byte, 33) }},
+	} {
+		s := aSession12()
+		test.edit(s)
+		refused(test.what+", of TLS 1.2", s.Append(nil))
 	}
 	other := bytes.Clone(good)
 	other[0] = 2
@@ -127,6 +160,7 @@ func FuzzParseSession(f *testing.F) {
 	long := aSession()
 	long.Suite, long.PSK = tls.TLS_AES_256_GCM_SHA384, make([]byte, 48)
 	f.Add(long.Append(nil))
+	f.Add(aSession12().Append(nil))
 	f.Add([]byte{sessionFormat})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseSession(b)

@@ -23,8 +23,8 @@ type script struct {
 	after  func(p *pair) // it; or nil
 }
 
-// Together they take all of them.
-var scripts = []script{
+// Together they take all of them; those of TLS 1.2 are scripts12.
+var scripts13 = []script{
 	{story: "a full handshake"},
 	{story: "a handshake with HelloRetryRequest", before: func(p *pair) {
 		p.serverPolicy.Groups = groups(tls.CurveP384)
@@ -66,6 +66,12 @@ var scripts = []script{
 		p.works()
 	}},
 }
+
+var scripts = slices.Concat(scripts13, scripts12)
+
+// isCompiledIn reports whether a row, by its name, is of a version that the
+// program has: see tls12_off.go.
+func isCompiledIn(row string) bool { return TLS12 || !strings.HasPrefix(row, "TLS 1.2 ") }
 
 func certificateRequest() []byte {
 	m := wire.CertificateRequest{
@@ -109,7 +115,9 @@ func arrows[R any](t table[R]) (all []string) {
 	for _, row := range t {
 		for _, arm := range row.accept {
 			for _, next := range arm.next {
-				all = append(all, arrow(row.name, arm.on, t[next].name))
+				if isCompiledIn(row.name) && isCompiledIn(t[next].name) {
+					all = append(all, arrow(row.name, arm.on, t[next].name))
+				}
 			}
 		}
 	}
@@ -121,12 +129,13 @@ func accepts[R any](t table[R], at state, on kind) bool {
 	return slices.ContainsFunc(t[at].accept, func(a arm[R]) bool { return a.on == on })
 }
 
-// everyKind is all that can be told apart: 256 types and the HelloRetryRequest.
+// everyKind is all that can be told apart: 256 types, the HelloRetryRequest,
+// and the change_cipher_spec.
 func everyKind() (all []kind) {
 	for k := range kind(256) {
 		all = append(all, k)
 	}
-	return append(all, helloRetryRequest)
+	return append(all, helloRetryRequest, changeCipherSpec)
 }
 
 // malformed is a message of a kind that no handler likes.
@@ -135,6 +144,15 @@ func malformed(k kind) []byte {
 		return withBody(wire.TypeServerHello, slices.Concat([]byte{3, 3}, wire.RetryRandom[:])...)
 	}
 	return withBody(wire.MessageType(k), 0xff)
+}
+
+// give hands the machine a malformed message, or a change_cipher_spec, which
+// has nothing in it that could be malformed.
+func (s *side) give(k kind) error {
+	if k == changeCipherSpec {
+		return s.machine.ChangeCipherSpec()
+	}
+	return s.machine.Handle(malformed(k))
 }
 
 // look says where a side is, and what it takes there.
@@ -162,7 +180,7 @@ func TestMessagesWithoutAnArrowAreUnexpected(t *testing.T) {
 			if takes(k) {
 				continue
 			}
-			err := s.machine.Handle(malformed(k))
+			err := s.give(k)
 			expectReason(t, err, fault.UnexpectedMessage, "%s in state %s gets %v", s.name, s.machine.State(), k)
 			expectAlert(t, err, fault.UnexpectedMessageAlert, "%s in state %s gets %v", s.name, s.machine.State(), k)
 			if now, _ := p.look(s); now != at {
@@ -172,28 +190,25 @@ func TestMessagesWithoutAnArrowAreUnexpected(t *testing.T) {
 	}
 	for _, s := range scripts {
 		p := newPair(t)
-		p.tap = func(to *side, m []byte) []byte {
-			probe(p, to)
-			return m
-		}
+		p.step = func(to *side) { probe(p, to) }
 		s.play(p)
 		probe(p, p.c)
 		probe(p, p.s)
 	}
 	for at, row := range clientTable {
-		if !probed[place{"client", state(at)}] {
+		if isCompiledIn(row.name) && !probed[place{"client", state(at)}] {
 			t.Errorf("no script brings the client to %s: add one to scripts", row.name)
 		}
 	}
 	for at, row := range serverTable {
-		if !probed[place{"server", state(at)}] {
+		if isCompiledIn(row.name) && !probed[place{"server", state(at)}] {
 			t.Errorf("no script brings the server to %s: add one to scripts", row.name)
 		}
 	}
 }
 
 // And each message that has one comes to its handler, which is seen by what
-// the handler says of a malformed one.
+// the handler says of a malformed one; of a change_cipher_spec, by the move.
 func TestMessagesWithAnArrowAreHandled(t *testing.T) {
 	type place struct {
 		role string
@@ -218,38 +233,46 @@ func TestMessagesWithAnArrowAreHandled(t *testing.T) {
 			if s.before != nil {
 				s.before(p)
 			}
-			try := func(to *side, m []byte) []byte {
+			try := func(to *side) {
 				pl, ok := next(p, to)
 				if again || !ok {
-					return m
+					return
 				}
 				again, handled[pl] = true, true
 				name := to.machine.State()
-				err := to.machine.Handle(malformed(pl.on))
+				err := to.give(pl.on)
+				if pl.on == changeCipherSpec {
+					if err != nil || to.machine.State() == name {
+						t.Errorf("%s in state %s: the change_cipher_spec, for which there is an arrow, leads to %s, %v", to.name, name, to.machine.State(), err)
+					}
+					return
+				}
+				if err == nil && to.core.refused { // a renegotiation, whatever is in its hello
+					err = to.give(pl.on)
+				}
 				if err == nil || fault.Of(err) == fault.UnexpectedMessage || fault.Of(err) == fault.Internal {
 					t.Errorf("%s in state %s: the malformed %v, for which there is an arrow, is %v", to.name, name, pl.on, err)
 				}
-				return m
 			}
-			p.tap = try
+			p.step = try
 			p.run()
 			for _, s := range []*side{p.c, p.s} {
 				if s.core.Complete {
-					try(s, nil)
+					try(s)
 				}
 			}
 		}
 	}
 	for at, row := range clientTable {
 		for _, arm := range row.accept {
-			if !handled[place{"client", state(at), arm.on}] {
+			if isCompiledIn(row.name) && !handled[place{"client", state(at), arm.on}] {
 				t.Errorf("no script brings the client to %s for a %v", row.name, arm.on)
 			}
 		}
 	}
 	for at, row := range serverTable {
 		for _, arm := range row.accept {
-			if !handled[place{"server", state(at), arm.on}] {
+			if isCompiledIn(row.name) && !handled[place{"server", state(at), arm.on}] {
 				t.Errorf("no script brings the server to %s for a %v", row.name, arm.on)
 			}
 		}
@@ -293,13 +316,15 @@ func statesDocument() []byte {
 	var b bytes.Buffer
 	b.WriteString(`# States
 
-The states of RFC 9846, Appendix A, as the tables in ` + "`internal/handshake/client.go`" + `
-and ` + "`server.go`" + ` have them. This page is generated from the tables:
+The states of RFC 9846, Appendix A, and below them those of TLS 1.2 by RFC 5246,
+Section 7.3, as the tables in ` + "`internal/handshake/client.go`" + ` and ` + "`server.go`" + ` have them.
+This page is generated from the tables:
 
     go test ./internal/handshake -run States -update
 
 A handshake message that has no arrow in the present state ends the connection
-with the alert unexpected_message.
+with the alert unexpected_message. So does a change_cipher_spec in TLS 1.2; in
+TLS 1.3, where it means nothing, it is dropped and does not come this far.
 `)
 	writeStates(&b, "Client", clientTable)
 	writeStates(&b, "Server", serverTable)
@@ -307,7 +332,7 @@ with the alert unexpected_message.
 }
 
 func writeStates[R any](b *bytes.Buffer, role string, t table[R]) {
-	id := strings.NewReplacer(" ", "_").Replace
+	id := strings.NewReplacer(" ", "_", ".", "").Replace
 	fmt.Fprintf(b, "\n## %s\n\n```mermaid\nstateDiagram-v2\n", role)
 	for _, row := range t {
 		fmt.Fprintf(b, "    state %q as %s\n", row.name, id(row.name))
