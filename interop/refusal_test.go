@@ -141,12 +141,18 @@ func TestPeerRefusesCertificate(t *testing.T) {
 	}
 }
 
-// A peer that has only TLS 1.2 is told protocol_version, or tells us
-// so.
+// A peer that has only TLS 1.2 is told protocol_version by those of us who have
+// only TLS 1.3, or tells us so.
 func TestVersionsApart(t *testing.T) {
-	for _, p := range peers {
+	apart := func() scene {
 		s := plain()
 		s.version = tls.VersionTLS12
+		s.ourClient = func(c *baretls.ClientConfig) { c.MinVersion = tls.VersionTLS13 }
+		s.ourServer = func(c *baretls.ServerConfig) { c.MinVersion = tls.VersionTLS13 }
+		return s
+	}
+	for _, p := range peers {
+		s := apart()
 		t.Run(p.name+"/server", func(t *testing.T) {
 			t.Parallel()
 			seen, err := refusedClient(t, p, s)
@@ -166,8 +172,7 @@ func TestVersionsApart(t *testing.T) {
 	}
 	t.Run("curl/server", func(t *testing.T) {
 		t.Parallel()
-		s := plain()
-		s.version = tls.VersionTLS12
+		s := apart()
 		l := listen(t)
 		c := curl(t, s, l.Addr().String(), serverName)
 		e := newServer(t, s.server(), l)
