@@ -459,6 +459,7 @@ func TestHalfRTTData(t *testing.T) {
 		t.Parallel()
 		early := payload(1000)
 		comeBack(t, s, early, 1, func(i int, e *endpoint, p *process) {
+			e.sparing = true // what finishes the handshake is not to come along
 			err := e.until(func() bool { return len(e.early) == len(early) })
 			if err != nil {
 				t.Fatalf("early data: %v", err)

@@ -299,7 +299,7 @@ func echoOpenSSL(p *process) {
 			return
 		}
 		for {
-			m, err := p.stdout.find(`^(?:([0-9a-f\n]+)|Read BLOCK\n|(DONE\n))`)
+			m, err := p.stdout.find(`^(?:([0-9abdefh\n]+)|Read BLOCK\n|(DONE\n))`)
 			if err != nil {
 				return
 			}
