@@ -12,8 +12,8 @@ import (
 // "All alerts defined below in this section, as well as all unknown alerts,
 // are universally considered fatal as of TLS 1.3" (Section 6.2): each of them,
 // in every phase, whatever its level. There is no answer to them. In TLS 1.2
-// those with the level of a warning are no end (RFC 5246, Section 7.2), once it
-// is known that it is TLS 1.2.
+// those with the level of a warning are no end (RFC 5246, Section 7.2), and
+// neither are they to a client that does not know its version yet.
 func TestAlertsOfThePeerEndTheConnection(t *testing.T) {
 	descriptions := []tls.AlertError{
 		unexpectedMessage, badRecordMAC, recordOverflow, handshakeFailure, badCertificate, 44, certificateExpired,
@@ -24,7 +24,7 @@ func TestAlertsOfThePeerEndTheConnection(t *testing.T) {
 		for _, level := range []byte{1, 2, 0, 255} {
 			phases(t, func(t *testing.T, ph phase) {
 				ph.victim.take()
-				if ph.tls12 && !ph.first && level == 1 {
+				if level == 1 && (ph.tls12 && !ph.first || ph.first && ph.victim.role == "client") {
 					ph.victim.give(ph.forger.seal(alert, []byte{level, byte(description)}, 0))
 					ph.victim.turns()
 					ph.victim.wantAlive()

@@ -334,12 +334,13 @@ func TestNoGoroutines(t *testing.T) {
 		connect(t, &pairs[i][0], &pairs[i][1],
 			&baretls.ClientConfig{RootCAs: roots},
 			&baretls.ServerConfig{Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}})
-		if got := runtime.NumGoroutine(); got != before {
+		// There may be fewer: those of tests before that come to their end.
+		if got := runtime.NumGoroutine(); got > before {
 			t.Fatalf("%d goroutines with %d connections, %d without", got, i+1, before)
 		}
 	}
 	clear(pairs)
-	if got := runtime.NumGoroutine(); got != before {
+	if got := runtime.NumGoroutine(); got > before {
 		t.Errorf("%d goroutines after the connections, %d before", got, before)
 	}
 }

@@ -294,7 +294,7 @@ func (c *Conn) alert(content []byte) error {
 	case description == fault.CloseNotifyAlert && c.core.MayRead:
 		c.peerClosed = true
 		return nil
-	case c.core.Facts.Version == tls.VersionTLS12 && content[0] == 1 && description != fault.CloseNotifyAlert,
+	case content[0] == 1 && description != fault.CloseNotifyAlert && c.core.TakesWarnings,
 		c.core.Facts.Version != tls.VersionTLS12 && description == fault.UserCanceledAlert:
 		if c.warnings++; c.warnings > maxWarnings {
 			return fault.TooManyWarnings

@@ -134,7 +134,7 @@ func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) 
 	c.clientHandshake = new(clientHandshake)
 	c.Core.init(&policy.Policy)
 	c.Facts.ServerName = serverName
-	c.TakesCCS = policy.TLS13
+	c.TakesCCS, c.TakesWarnings = policy.TLS13, policy.TLS12
 	return c.sendFirstHello(sni)
 }
 

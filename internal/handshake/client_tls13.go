@@ -45,7 +45,7 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	if c.retried != nil && suite != c.retried {
 		return fault.IllegalParameter.With("the server changed the cipher suite after HelloRetryRequest")
 	}
-	c.Facts.Version = h.SupportedVersion
+	c.Facts.Version, c.TakesWarnings = h.SupportedVersion, false
 	c.Out.Version = tls.VersionTLS12
 	if !c.transcript.Started() {
 		c.start(suite)

@@ -19,6 +19,10 @@ type Core struct {
 	Out   record.Writer
 	Facts Facts
 
+	// TakesWarnings: alerts may be warnings, in TLS 1.2, and for a client before
+	// the version is known if it could be that: OpenSSL's unrecognized_name.
+	TakesWarnings bool
+
 	TakesCCS bool // the first ClientHello is behind us: Section 5
 	MayRead  bool // K_recv is the application's: records carry data
 	MayWrite bool // K_send is, or will be once the queue is sealed

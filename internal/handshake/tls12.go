@@ -33,7 +33,7 @@ type handshake12 struct {
 
 // begin12 starts the transcript of TLS 1.2 with the hello.
 func (c *Core) begin12(suite *algo.Suite, serverRandom []byte, client bool) {
-	c.Facts.Version = tls.VersionTLS12
+	c.Facts.Version, c.TakesWarnings = tls.VersionTLS12, true
 	c.start(suite)
 	c.secrets12, c.client = new(secrets12), client
 	c.secrets12.clientRandom = c.clientRandom
