@@ -114,7 +114,8 @@ func (c *Conn) TicketsReceived() int { return int(c.core.Facts.Tickets) }
 // TLSExporter is the channel binding "tls-exporter" (RFC 9266): 32 bytes that
 // tie what an application authenticates to this connection.
 func (c *Conn) TLSExporter() ([]byte, error) {
-	return c.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+	// "Context value: Zero-length string", which is not none in TLS 1.2.
+	return c.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
 }
 
 // ExportEarlyKeyingMaterial is ExportKeyingMaterial for the time of 0-RTT data

@@ -300,7 +300,7 @@ func TestTLS12Exporter(t *testing.T) {
 				}
 			}
 		}
-		want := prf12(newHash, main, "EXPORTER-Channel-Binding", slices.Concat(randoms), 32)
+		want := prf12(newHash, main, "EXPORTER-Channel-Binding", slices.Concat(randoms, []byte{0, 0}), 32)
 		if got, err := p.client.conn.TLSExporter(); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("tls-exporter is %x, %v, want %x", got, err, want)
 		}
