@@ -102,11 +102,14 @@ func TestTLS12Curl(t *testing.T) {
 func TestTLS12OurFragments(t *testing.T) {
 	const size = 500
 	s := plain12().also(
-		func(c *baretls.ClientConfig) { c.MaxFragmentSize = size },
-		func(c *baretls.ServerConfig) { c.MaxFragmentSize = size }, nil)
+		func(c *baretls.ClientConfig) { c.MaxFragmentSize, c.RecordPadding = size, 4 },
+		func(c *baretls.ServerConfig) { c.MaxFragmentSize, c.RecordPadding = size, 4 }, nil)
 	eachPeer(t, func(t *testing.T, p *peer, ourClient bool) {
 		e, _ := meetPeer(t, p, s.withSuite(p, aeads[0]), ourClient)
-		expectAtMost(t, "sent", e.wire.sent, size)
+		expectFull(t, "sent", e.wire.sent, size)
+		if !slices.Contains(e.wire.sent.lengths(applicationData), 1+overhead12) {
+			t.Error("the first byte was not sent as it is, so it was padded")
+		}
 	})
 }
 
