@@ -90,8 +90,6 @@ func (c *Client) resume12() (state, error) {
 		return 0, fault.IllegalParameter.With("the server resumes with another cipher suite")
 	case s.EMS != c.ems:
 		return 0, fault.NoExtendedMainSecret.With("changed by resumption")
-	case s.ALPN != c.Facts.ALPN && s.ALPN != "" && c.Facts.ALPN == "":
-		c.Facts.ALPN = "" // negotiated anew
 	}
 	c.resumed = true
 	c.takeOver(s)

@@ -30,9 +30,18 @@ func clientRefuses12(t *testing.T, prepare func(p *pair), k kind, door func([]by
 	p.serverDoors[k] = door
 	p.run()
 	expectAlert(t, p.c.err, want, "%s", story)
+	// It is refused at once, and not for what would follow from it.
+	if want, got := waitsFor12[k], p.client.State(); want != "" && got != want {
+		t.Errorf("%s: it is refused in %s, want %s", story, got, want)
+	}
 	if p.c.core.Complete {
 		t.Errorf("%s: the client is through", story)
 	}
+}
+
+// waitsFor12 is where a client waits for a message that is replaced by one.
+var waitsFor12 = map[kind]string{
+	kind(wire.TypeServerHello): "WAIT_SH",
 }
 
 func TestServerHellosOfTLS12ThatAreRefused(t *testing.T) {
@@ -201,7 +210,17 @@ func TestCertificatesOfTLS12ThatAreRefused(t *testing.T) {
 		{"a byte behind its end", nil, wire.End(append(chainOf12(leaf...), 0), 0), fault.DecodeErrorAlert},
 		{"nothing in it", nil, withBody(wire.TypeCertificate), fault.DecodeErrorAlert},
 	} {
-		clientRefuses12(t, row.prepare, kind(wire.TypeCertificate), instead(row.message), row.want, "a Certificate of TLS 1.2 with "+row.story)
+		story := "a Certificate of TLS 1.2 with " + row.story
+		clientRefuses12(t, func(p *pair) {
+			if row.prepare != nil {
+				row.prepare(p)
+			}
+			p.step = func(to *side) {
+				if to.machine.State() == "TLS 1.2 WAIT_SKE" {
+					t.Errorf("%s: it is taken at first", story)
+				}
+			}
+		}, kind(wire.TypeCertificate), instead(row.message), row.want, story)
 	}
 
 	// A server that has promised a staple is judged no later than its key is
@@ -275,12 +294,18 @@ func editKeyExchange(edit func(m *wire.ServerKeyExchange)) func([]byte) []byte {
 	}
 }
 
-// signKeyExchange edits one and signs it as the server would.
+// signKeyExchange edits one and signs it as a server should.
 func (p *pair) signKeyExchange(edit func(m *wire.ServerKeyExchange)) func([]byte) []byte {
 	return editKeyExchange(func(m *wire.ServerKeyExchange) {
 		edit(m)
-		m.Signature = p.sign(m, p.serverPolicy.Credentials.all[0].Key, p.server.signedParams12(m.AppendParams(nil)))
+		m.Signature = p.sign(m, p.serverPolicy.Credentials.all[0].Key, p.signed(m))
 	})
+}
+
+// signed is what is to be signed: RFC 8422, Section 5.4.
+func (p *pair) signed(m *wire.ServerKeyExchange) []byte {
+	x := p.server.secrets12
+	return slices.Concat(x.clientRandom[:], x.serverRandom[:], m.AppendParams(nil))
 }
 
 func (p *pair) sign(m *wire.ServerKeyExchange, key crypto.Signer, content []byte) []byte {
@@ -310,7 +335,7 @@ func TestServerKeyExchangesThatAreRefused(t *testing.T) {
 		}
 	}
 	own := tlstest.Key(tlstest.ECDSAP256)
-	right := func(p *pair, m *wire.ServerKeyExchange) []byte { return p.server.signedParams12(m.Params) }
+	right := func(p *pair, m *wire.ServerKeyExchange) []byte { return p.signed(m) }
 	share := func(id tls.CurveID) []byte {
 		s, err := algo.GroupByID(id).Generate(rand.Reader)
 		must(err)

@@ -94,6 +94,33 @@ func TestConnectionsOfTLS12AreResumed(t *testing.T) {
 	}
 }
 
+// "the server MUST NOT include a server_name extension in the server hello"
+// that resumes (RFC 6066, Section 3), nor does what was settled come again.
+func TestWhatAServerSaysWhenItResumesTLS12(t *testing.T) {
+	p := newPair12(t)
+	p.keepSessions()
+	p.staple()
+	for _, kind := range []Kind{KindFull, KindResumed} {
+		p.start()
+		if err := p.serverAnswers(nil); err != nil || p.server.Facts.Kind != kind {
+			t.Fatalf("the handshake is of kind %v, %v, want %v", p.server.Facts.Kind, err, kind)
+		}
+		var h wire.ServerHello
+		must(h.Parse(p.answer(wire.TypeServerHello)[wire.HeaderLen:], ^wire.ExtensionSet(0)))
+		for _, e := range []wire.Extension{wire.ExtServerName, wire.ExtECPointFormats, wire.ExtStatusRequest, wire.ExtSCT} {
+			if h.Has.Has(e) != (kind == KindFull) {
+				t.Errorf("%v is in the ServerHello of kind %v: %v", e, kind, h.Has.Has(e))
+			}
+		}
+		for _, e := range []wire.Extension{wire.ExtExtendedMainSecret, wire.ExtRenegotiationInfo, wire.ExtSessionTicket, wire.ExtRecordSizeLimit} {
+			if !h.Has.Has(e) {
+				t.Errorf("%v is missing in the ServerHello of kind %v", e, kind)
+			}
+		}
+		p.complete()
+	}
+}
+
 // A client that has a session keeps it if the server does not replace it.
 func TestASessionOfTLS12IsNotUsedUp(t *testing.T) {
 	p := newResumingPair12(t, false)

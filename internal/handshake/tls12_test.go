@@ -283,9 +283,11 @@ func (p *pair) inTheClear(from *side) (messages [][]byte) {
 	p.t.Helper()
 	var all []byte
 	for from.core.Out.Pending() {
-		if rec := sealNext(from.core); record.ContentType(rec[0]) == record.Handshake {
-			all = append(all, rec[record.HeaderLen:]...)
+		rec := sealNext(from.core)
+		if record.ContentType(rec[0]) == record.ChangeCipherSpec {
+			break // what follows is protected
 		}
+		all = append(all, rec[record.HeaderLen:]...)
 	}
 	for len(all) > 0 {
 		n := wire.HeaderLen + int(all[1])<<16 + int(all[2])<<8 + int(all[3])
