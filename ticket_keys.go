@@ -298,5 +298,5 @@ func (t statefulTickets) Redeem(ticket []byte) (session []byte, once bool) {
 func (statefulTickets) Stateful() bool { return true }
 
 func (t statefulTickets) Keep(id, session []byte, expires time.Time) {
-	t.store.Put(string(id), session, expires)
+	t.store.Put(string(id), bytes.Clone(session), expires)
 }

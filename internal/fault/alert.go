@@ -6,7 +6,7 @@ type Alert uint16
 // None stands where no alert is sent. It is not a value of the wire.
 const None Alert = 256
 
-// The alerts, by their registered numbers. The suffix keeps them apart from
+// The alerts that are sent or told apart, by their registered numbers. The suffix keeps them apart from
 // the reasons of the same names.
 const (
 	CloseNotifyAlert            Alert = 0
@@ -16,23 +16,19 @@ const (
 	HandshakeFailureAlert       Alert = 40
 	BadCertificateAlert         Alert = 42
 	UnsupportedCertificateAlert Alert = 43
-	CertificateRevokedAlert     Alert = 44
 	CertificateExpiredAlert     Alert = 45
 	CertificateUnknownAlert     Alert = 46
 	IllegalParameterAlert       Alert = 47
 	UnknownCAAlert              Alert = 48
-	AccessDeniedAlert           Alert = 49
 	DecodeErrorAlert            Alert = 50
 	DecryptErrorAlert           Alert = 51
 	ProtocolVersionAlert        Alert = 70
-	InsufficientSecurityAlert   Alert = 71
 	InternalError               Alert = 80
 	InappropriateFallbackAlert  Alert = 86
 	UserCanceledAlert           Alert = 90
 	NoRenegotiationAlert        Alert = 100
 	MissingExtensionAlert       Alert = 109
 	UnsupportedExtensionAlert   Alert = 110
-	UnrecognizedNameAlert       Alert = 112
 	CertificateRequiredAlert    Alert = 116
 	NoApplicationProtocolAlert  Alert = 120
 )

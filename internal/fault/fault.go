@@ -118,7 +118,6 @@ const (
 	// Authentication.
 	BadCertificate
 	UnsupportedCertificate
-	CertificateRevoked
 	CertificateExpired
 	CertificateUnknown
 	UnknownCA
@@ -185,7 +184,6 @@ var reasons = [count]struct {
 
 	BadCertificate:         {BadCertificateAlert, "bad certificate"},
 	UnsupportedCertificate: {UnsupportedCertificateAlert, "unsupported certificate"},
-	CertificateRevoked:     {CertificateRevokedAlert, "certificate revoked"},
 	CertificateExpired:     {CertificateExpiredAlert, "certificate expired or not yet valid"},
 	CertificateUnknown:     {CertificateUnknownAlert, "certificate not acceptable"},
 	UnknownCA:              {UnknownCAAlert, "certificate signed by an unknown authority"},

@@ -161,6 +161,7 @@ func (c *Client) Forget() {
 		if c.session != nil {
 			c.session.Clear()
 		}
+		c.client12.forget()
 		c.clientHandshake = nil
 	}
 	c.resumption.Clear()

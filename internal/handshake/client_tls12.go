@@ -27,6 +27,13 @@ type client12 struct {
 	secret []byte // what it leads to with the server's
 }
 
+// forget clears the shared secret of a handshake that has failed.
+func (c *client12) forget() {
+	if c != nil {
+		clear(c.secret)
+	}
+}
+
 // serverHello12 takes a ServerHello without supported_versions: the fork to
 // TLS 1.2, after which there is no way back.
 func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {

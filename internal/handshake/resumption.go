@@ -144,7 +144,8 @@ func (c *Client) takeOver(s *Session) {
 // Tickets is how a server turns a session into a ticket and back.
 type Tickets interface {
 	// Issue returns the ticket of an encoded session, or an error if there can
-	// be none now: then the client gets none.
+	// be none now: then the client gets none. The caller clears the session
+	// afterwards, as it does after Keep.
 	Issue(session []byte, expires time.Time) ([]byte, error)
 	// Redeem returns the session of a ticket, or nil if there is none. once
 	// tells that no ticket of the kind can be redeemed twice.

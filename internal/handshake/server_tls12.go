@@ -421,7 +421,9 @@ func (s *Server) sendTicket12() error {
 		return nil
 	}
 	session := s.sessionOf12()
-	ticket, err := s.policy.Tickets.Issue(session.Append(nil), session.Created.Add(session.Lifetime))
+	encoded := session.Append(nil)
+	ticket, err := s.policy.Tickets.Issue(encoded, session.Created.Add(session.Lifetime))
+	clear(encoded)
 	session.Clear()
 	if err != nil || len(ticket) > maxTicket {
 		ticket = nil
@@ -436,7 +438,9 @@ func (s *Server) sendTicket12() error {
 func (s *Server) keepSession12() {
 	if len(s.sessionID) > 0 {
 		session := s.sessionOf12()
-		s.policy.Tickets.Keep(s.sessionID, session.Append(nil), session.Created.Add(session.Lifetime))
+		encoded := session.Append(nil)
+		s.policy.Tickets.Keep(s.sessionID, encoded, session.Created.Add(session.Lifetime))
+		clear(encoded)
 		session.Clear()
 	}
 }
