@@ -16,7 +16,7 @@ import (
 
 const (
 	notOffered = baretls.EarlyDataNotOffered
-	offered    = baretls.EarlyDataOffered
+	offered    = baretls.EarlyDataUndecided
 	accepted   = baretls.EarlyDataAccepted
 	rejected   = baretls.EarlyDataRejected
 )

@@ -48,6 +48,7 @@ var lockReasons = map[string]string{
 	"ticket_keys.go":  "keys are shared by connections and may be exchanged while those run",
 	"replay_guard.go": "what was seen has to be known to all connections",
 
+	"internal/handshake/ask.go":         "questions are answered from any goroutine",
 	"internal/handshake/chain_cache.go": "clients of one config share the chains that they have verified",
 }
 
