@@ -1,6 +1,7 @@
 package baretls
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -105,7 +106,7 @@ func chosen(alert tls.AlertError, reason error) (error, error) {
 	if reason == nil {
 		reason = alert
 	}
-	return &fault.Chosen{Alert: a, Err: reason}, nil
+	return &fault.Chosen{Description: a, Err: reason}, nil
 }
 
 // ClientHelloReceived asks which configuration is to answer a client. It comes
@@ -113,17 +114,21 @@ func chosen(alert tls.AlertError, reason error) (error, error) {
 // 4.2.2), before anything of it has been judged but its form.
 type ClientHelloReceived struct{ q *handshake.HelloQuestion }
 
+func (s ClientHelloReceived) question() *handshake.HelloQuestion {
+	return cmp.Or(s.q, handshake.UnaskedHello)
+}
+
 // ClientHello is what the client offers.
-func (s ClientHelloReceived) ClientHello() *ClientHello { return viewHello(s.q.Hello) }
+func (s ClientHelloReceived) ClientHello() *ClientHello { return viewHello(s.question().Hello) }
 
 // Raw is the message as it came, with its header of 4 bytes.
-func (s ClientHelloReceived) Raw() []byte { return s.q.Raw }
+func (s ClientHelloReceived) Raw() []byte { return s.question().Raw }
 
 // Context is done when no answer is wanted any more.
-func (s ClientHelloReceived) Context() context.Context { return s.q.Context() }
+func (s ClientHelloReceived) Context() context.Context { return s.question().Context() }
 
 // Accept goes on with the configuration of the connection.
-func (s ClientHelloReceived) Accept() error { return answered(s.q.Answer(nil)) }
+func (s ClientHelloReceived) Accept() error { return answered(s.question().Answer(nil)) }
 
 // Use goes on with another configuration, as if the connection had been made
 // with it. A *ConfigError says what is wrong with that; then the state waits
@@ -133,7 +138,7 @@ func (s ClientHelloReceived) Use(config *ServerConfig) error {
 	if err != nil {
 		return err
 	}
-	return answered(s.q.Answer(policy))
+	return answered(s.question().Answer(policy))
 }
 
 // Refuse ends the connection with an alert: handshake_failure (40),
@@ -145,49 +150,57 @@ func (s ClientHelloReceived) Refuse(alert tls.AlertError, reason error) error {
 	if err != nil {
 		return err
 	}
-	return answered(s.q.Refuse(refusal))
+	return answered(s.question().Refuse(refusal))
 }
 
 // SessionWanted asks for a session of the SessionStore, which is then not asked
 // itself: its Take is not called, its Put is.
 type SessionWanted struct{ q *handshake.SessionQuestion }
 
+func (s SessionWanted) question() *handshake.SessionQuestion {
+	return cmp.Or(s.q, handshake.UnaskedSession)
+}
+
 // Name is the name that the client gave, of 32 bytes: Put may have been called
 // with it, or never.
-func (s SessionWanted) Name() string { return string(s.q.Ticket) }
+func (s SessionWanted) Name() string { return string(s.question().Ticket) }
 
 // ProtocolVersion is that of the connection and so of the session.
-func (s SessionWanted) ProtocolVersion() uint16 { return s.q.Version }
+func (s SessionWanted) ProtocolVersion() uint16 { return s.question().Version }
 
 // Context is done when no answer is wanted any more.
-func (s SessionWanted) Context() context.Context { return s.q.Context() }
+func (s SessionWanted) Context() context.Context { return s.question().Context() }
 
 // Answer goes on with the session that Put was given, or with a full handshake
 // if it is nil, or cannot be used. The rules are those of SessionStore.Take:
 // nobody may ever be given the session again.
-func (s SessionWanted) Answer(session []byte) error { return answered(s.q.Answer(session)) }
+func (s SessionWanted) Answer(session []byte) error { return answered(s.question().Answer(session)) }
 
 // EarlyDataOffered asks whether 0-RTT data may be accepted. It comes after all
 // that can be checked without a register; the ReplayGuard is then not asked.
 type EarlyDataOffered struct{ q *handshake.EarlyDataQuestion }
 
+func (s EarlyDataOffered) question() *handshake.EarlyDataQuestion {
+	return cmp.Or(s.q, handshake.UnaskedEarlyData)
+}
+
 // Flight identifies the client's first flight: what a register of replays has
 // to remember (RFC 9846, Section 8.2). It is not secret.
-func (s EarlyDataOffered) Flight() [32]byte { return s.q.Flight }
+func (s EarlyDataOffered) Flight() [32]byte { return s.question().Flight }
 
 // Expires is when a replay would be refused in any case, and the register may
 // forget the flight. A register that has lost what it knew must accept nothing
 // before that time has passed once.
-func (s EarlyDataOffered) Expires() time.Time { return s.q.Expires }
+func (s EarlyDataOffered) Expires() time.Time { return s.question().Expires }
 
 // Context is done when no answer is wanted any more.
-func (s EarlyDataOffered) Context() context.Context { return s.q.Context() }
+func (s EarlyDataOffered) Context() context.Context { return s.question().Context() }
 
 // Accept goes on with the early data: the flight is new.
-func (s EarlyDataOffered) Accept() error { return answered(s.q.Answer(true)) }
+func (s EarlyDataOffered) Accept() error { return answered(s.question().Answer(true)) }
 
 // Reject goes on without: the client will send its data again.
-func (s EarlyDataOffered) Reject() error { return answered(s.q.Answer(false)) }
+func (s EarlyDataOffered) Reject() error { return answered(s.question().Answer(false)) }
 
 // SignatureWanted asks for a signature by the key of a certificate of this
 // side: the proof of that key, in a CertificateVerify (RFC 9846, Section 4.5.2)
@@ -195,29 +208,36 @@ func (s EarlyDataOffered) Reject() error { return answered(s.q.Answer(false)) }
 // tls.Certificate may be nil where this is asked for.
 type SignatureWanted struct{ q *handshake.SignatureQuestion }
 
+func (s SignatureWanted) question() *handshake.SignatureQuestion {
+	return cmp.Or(s.q, handshake.UnaskedSignature)
+}
+
 // Scheme is the scheme to sign with.
-func (s SignatureWanted) Scheme() tls.SignatureScheme { return s.q.Scheme.ID }
+func (s SignatureWanted) Scheme() tls.SignatureScheme { return s.question().Scheme.ID }
 
 // Content is what is to be signed: as it is, not hashed. That is the scheme's.
-func (s SignatureWanted) Content() []byte { return s.q.Content }
+func (s SignatureWanted) Content() []byte { return s.question().Content }
 
 // Certificate is the certificate whose key has to sign.
-func (s SignatureWanted) Certificate() *x509.Certificate { return s.q.Credential.Leaf }
+func (s SignatureWanted) Certificate() *x509.Certificate { return s.question().Credential.Leaf }
 
 // Context is done when no answer is wanted any more.
-func (s SignatureWanted) Context() context.Context { return s.q.Context() }
+func (s SignatureWanted) Context() context.Context { return s.question().Context() }
 
 // Sign makes the signature with the PrivateKey of the tls.Certificate, on the
 // goroutine that calls it: s.Answer(s.Sign()) is what would be done inline.
-func (s SignatureWanted) Sign() ([]byte, error) { return s.q.Sign() }
+func (s SignatureWanted) Sign() ([]byte, error) {
+	signature, err := s.question().Sign()
+	return signature, answered(err)
+}
 
 // Answer goes on with the signature. With an error the connection fails, with
 // the alert internal_error.
 func (s SignatureWanted) Answer(signature []byte, err error) error {
 	if err != nil {
-		return answered(s.q.Refuse(fault.Internal.Because(err)))
+		return answered(s.question().Refuse(fault.Internal.Because(err)))
 	}
-	return answered(s.q.Answer(signature))
+	return answered(s.question().Answer(signature))
 }
 
 // ServerCertificateReceived asks whether the server is acceptable. It comes
@@ -227,29 +247,35 @@ type ServerCertificateReceived struct {
 	q *handshake.CertificateQuestion
 }
 
+func (s ServerCertificateReceived) question() *handshake.CertificateQuestion {
+	return cmp.Or(s.q, handshake.UnaskedCertificate)
+}
+
 // Verification is what the server can be judged by.
-func (s ServerCertificateReceived) Verification() PeerVerification { return verificationOf(s.q) }
+func (s ServerCertificateReceived) Verification() PeerVerification {
+	return verificationOf(s.question())
+}
 
 // Resumed reports whether the certificates are those of the session.
-func (s ServerCertificateReceived) Resumed() bool { return s.q.Resumed }
+func (s ServerCertificateReceived) Resumed() bool { return s.question().Resumed }
 
 // Context is done when no answer is wanted any more.
-func (s ServerCertificateReceived) Context() context.Context { return s.q.Context() }
+func (s ServerCertificateReceived) Context() context.Context { return s.question().Context() }
 
 // Verify does what the configuration says, on the goroutine that calls it:
 // s.Answer(s.Verify()) is what would be done inline. It is what finds
 // VerifiedChains.
-func (s ServerCertificateReceived) Verify() error { return s.q.Verify() }
+func (s ServerCertificateReceived) Verify() error { return answered(s.question().Verify()) }
 
 // Answer accepts the server if the verdict is nil. Otherwise the connection
 // fails with the alert that goes with an error of Verify, or bad_certificate.
 func (s ServerCertificateReceived) Answer(verdict error) error {
-	return answered(s.q.Answer(verdict))
+	return judged(s.question(), verdict)
 }
 
 // Refuse ends the connection with an alert: see ClientHelloReceived.
 func (s ServerCertificateReceived) Refuse(alert tls.AlertError, reason error) error {
-	return refuse(s.q, alert, reason)
+	return refuse(s.question(), alert, reason)
 }
 
 // ClientCertificateReceived asks whether a client that has sent certificates
@@ -259,35 +285,50 @@ type ClientCertificateReceived struct {
 	q *handshake.CertificateQuestion
 }
 
+func (s ClientCertificateReceived) question() *handshake.CertificateQuestion {
+	return cmp.Or(s.q, handshake.UnaskedCertificate)
+}
+
 // Verification is what the client can be judged by.
-func (s ClientCertificateReceived) Verification() PeerVerification { return verificationOf(s.q) }
+func (s ClientCertificateReceived) Verification() PeerVerification {
+	return verificationOf(s.question())
+}
 
 // Resumed reports whether the certificates are those of a session that the
 // client offers. A refusal then leads to a full handshake.
-func (s ClientCertificateReceived) Resumed() bool { return s.q.Resumed }
+func (s ClientCertificateReceived) Resumed() bool { return s.question().Resumed }
 
 // Context is done when no answer is wanted any more.
-func (s ClientCertificateReceived) Context() context.Context { return s.q.Context() }
+func (s ClientCertificateReceived) Context() context.Context { return s.question().Context() }
 
 // Verify does what the configuration says, on the goroutine that calls it:
 // s.Answer(s.Verify()) is what would be done inline. It is what finds
 // VerifiedChains.
-func (s ClientCertificateReceived) Verify() error { return s.q.Verify() }
+func (s ClientCertificateReceived) Verify() error { return answered(s.question().Verify()) }
 
 // Answer accepts the client if the verdict is nil. Otherwise the connection
 // fails with the alert that goes with an error of Verify, or bad_certificate.
 func (s ClientCertificateReceived) Answer(verdict error) error {
-	return answered(s.q.Answer(verdict))
+	return judged(s.question(), verdict)
 }
 
 // Refuse ends the connection with an alert: see ClientHelloReceived.
 func (s ClientCertificateReceived) Refuse(alert tls.AlertError, reason error) error {
-	return refuse(s.q, alert, reason)
+	return refuse(s.question(), alert, reason)
 }
 
 func verificationOf(q *handshake.CertificateQuestion) PeerVerification {
 	v := q.See()
 	return viewVerification(&v)
+}
+
+// judged answers with a verdict. An error of another connection, to who was
+// asked about the peer, has an alert that was for that one.
+func judged(q *handshake.CertificateQuestion, verdict error) error {
+	if other := (*Error)(nil); errors.As(verdict, &other) {
+		verdict = fault.CertificateRefused.Because(verdict)
+	}
+	return answered(q.Answer(verdict))
 }
 
 func refuse(q *handshake.CertificateQuestion, alert tls.AlertError, reason error) error {
@@ -305,11 +346,17 @@ type ClientCertificateRequested struct {
 	q *handshake.RequestQuestion
 }
 
+func (s ClientCertificateRequested) question() *handshake.RequestQuestion {
+	return cmp.Or(s.q, handshake.UnaskedRequest)
+}
+
 // Request is what the server wants.
-func (s ClientCertificateRequested) Request() *CertificateRequest { return viewRequest(s.q.Request) }
+func (s ClientCertificateRequested) Request() *CertificateRequest {
+	return viewRequest(s.question().Request)
+}
 
 // Context is done when no answer is wanted any more.
-func (s ClientCertificateRequested) Context() context.Context { return s.q.Context() }
+func (s ClientCertificateRequested) Context() context.Context { return s.question().Context() }
 
 // Answer goes on with the certificate, or with none if it is nil or does not
 // fit the request: the server decides what becomes of that. An error is
@@ -318,11 +365,11 @@ func (s ClientCertificateRequested) Context() context.Context { return s.q.Conte
 // internal_error.
 func (s ClientCertificateRequested) Answer(cert *tls.Certificate, err error) error {
 	if err != nil {
-		return answered(s.q.Refuse(fault.Internal.Because(err)))
+		return answered(s.question().Refuse(fault.Internal.Because(err)))
 	}
-	credential, err := credential(cert, nil, s.q.Asks)
+	credential, err := credential(cert, nil, s.question().Asks)
 	if err != nil {
 		return fmt.Errorf("baretls: %w", err)
 	}
-	return answered(s.q.Answer(credential))
+	return answered(s.question().Answer(credential))
 }

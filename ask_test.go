@@ -360,7 +360,7 @@ func lookAt(q question) (shown []any) {
 	case baretls.EarlyDataOffered:
 		return []any{q.Flight(), q.Expires()}
 	case baretls.SignatureWanted:
-		return []any{q.Scheme(), q.Content(), q.Certificate().Raw}
+		return []any{q.Scheme(), q.Content(), q.Certificate()}
 	case baretls.ServerCertificateReceived:
 		return append(shownOf(q.Verification()), q.Resumed())
 	case baretls.ClientCertificateReceived:

@@ -58,22 +58,26 @@ func (r Reason) Because(err error) error {
 
 // Chosen is a refusal with an alert that the application has chosen.
 type Chosen struct {
-	Alert Alert
-	Err   error
+	Description Alert
+	Err         error
 }
+
+// Alert returns the choice.
+func (e *Chosen) Alert() Alert { return e.Description }
 
 func (e *Chosen) Error() string { return Refused.Error() + ": " + e.Err.Error() }
 
 // Unwrap makes both the reason and the cause reachable.
 func (e *Chosen) Unwrap() []error { return []error{Refused, e.Err} }
 
-// AlertOf returns the alert that the peer is sent for err.
+// AlertOf returns the alert that the peer is sent for err: that of the first
+// reason or choice in its tree. What is underneath may be another connection's.
 func AlertOf(err error) Alert {
-	var chosen *Chosen
-	if errors.As(err, &chosen) {
-		return chosen.Alert
+	var first interface{ Alert() Alert }
+	if errors.As(err, &first) {
+		return first.Alert()
 	}
-	return Of(err).Alert()
+	return Internal.Alert()
 }
 
 // Of returns the reason in err's tree. An error that carries none is one of

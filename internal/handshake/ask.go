@@ -77,6 +77,12 @@ func (s *settlement) withdraw() {
 	}
 }
 
+func (s *settlement) withdrawn() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.over == ErrWithdrawn
+}
+
 func (s *settlement) done() {
 	if s.cancel != nil {
 		s.cancel()
@@ -219,9 +225,13 @@ type SignatureQuestion struct {
 	then       func(signature []byte) (state, error)
 }
 
-// Sign makes the signature with the key at hand.
+// Sign makes the signature with the key at hand, unless nobody wants it any
+// more.
 func (q *SignatureQuestion) Sign() ([]byte, error) {
-	if q.Credential.Key == nil {
+	switch {
+	case q.withdrawn():
+		return nil, ErrWithdrawn
+	case q.Credential.Key == nil:
 		return nil, errNoKey
 	}
 	return q.Scheme.Sign(q.Credential.Key, q.policy.Rand, q.Content)
@@ -264,9 +274,12 @@ type CertificateQuestion struct {
 	then         func(error) (state, error)
 }
 
-// Verify does what would be done inline. What it finds counts if the answer is
-// yet to come.
+// Verify does what would be done inline, unless nobody wants to know any more.
+// What it finds counts if the answer is yet to come.
 func (q *CertificateQuestion) Verify() error {
+	if q.withdrawn() {
+		return ErrWithdrawn
+	}
 	v := q.See()
 	err := q.judge.decide(&v, q.options)
 	q.mutex.Lock()
@@ -309,3 +322,14 @@ type RequestQuestion struct {
 func (q *RequestQuestion) Answer(credential *Credential) error {
 	return q.settle(func() (state, error) { return q.then(credential) })
 }
+
+// Unasked questions stand for those of zero states: nobody has put them, and
+// nobody can answer.
+var (
+	UnaskedHello       = &HelloQuestion{settlement: settlement{over: ErrWithdrawn}, Hello: new(wire.ClientHello)}
+	UnaskedSession     = &SessionQuestion{settlement: settlement{over: ErrWithdrawn}}
+	UnaskedEarlyData   = &EarlyDataQuestion{settlement: settlement{over: ErrWithdrawn}}
+	UnaskedSignature   = &SignatureQuestion{settlement: settlement{over: ErrWithdrawn}, Scheme: new(algo.Scheme), Credential: new(Credential)}
+	UnaskedCertificate = &CertificateQuestion{settlement: settlement{over: ErrWithdrawn}, verification: new(Verification)}
+	UnaskedRequest     = &RequestQuestion{settlement: settlement{over: ErrWithdrawn}, Request: new(wire.CertificateRequest)}
+)
