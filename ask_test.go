@@ -3,7 +3,9 @@ package baretls_test
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -350,7 +352,10 @@ func TestAskAnsweredByManyAtOnce(t *testing.T) {
 	})
 }
 
-// lookAt calls all that a question has to show, and returns it, to be compared.
+// lookedAt is what a question shows now.
+func lookedAt(q question) string { return fmt.Sprintf("%x", lookAt(q)) }
+
+// lookAt calls all that a question has to show.
 func lookAt(q question) (shown []any) {
 	switch q := q.(type) {
 	case baretls.ClientHelloReceived:
@@ -360,7 +365,7 @@ func lookAt(q question) (shown []any) {
 	case baretls.EarlyDataOffered:
 		return []any{q.Flight(), q.Expires()}
 	case baretls.SignatureWanted:
-		return []any{q.Scheme(), q.Content(), q.Certificate()}
+		return append(rawOf(q.Certificate()), q.Scheme(), q.Content())
 	case baretls.ServerCertificateReceived:
 		return append(shownOf(q.Verification()), q.Resumed())
 	case baretls.ClientCertificateReceived:
@@ -371,11 +376,17 @@ func lookAt(q question) (shown []any) {
 	return nil
 }
 
-func shownOf(v baretls.PeerVerification) (shown []any) {
-	for _, cert := range v.Certificates {
-		shown = append(shown, cert.Raw)
+func rawOf(certs ...*x509.Certificate) (raw []any) {
+	for _, cert := range certs {
+		if cert != nil {
+			raw = append(raw, cert.Raw)
+		}
 	}
-	return append(shown, v.ServerName, v.OCSPResponse, v.SignedCertificateTimestamps, v.Time)
+	return raw
+}
+
+func shownOf(v baretls.PeerVerification) []any {
+	return append(rawOf(v.Certificates...), v.ServerName, v.OCSPResponse, v.SignedCertificateTimestamps, v.Time)
 }
 
 // What is shown is what is true.
