@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -257,10 +258,11 @@ func (q *SignatureQuestion) Answer(signature []byte) error {
 	})
 }
 
-// sign has content signed. It must not change afterwards.
+// sign has content signed. It must not change afterwards, and who is asked may
+// append to it.
 func (c *Core) sign(credential *Credential, scheme *algo.Scheme, content []byte, then func(signature []byte) (state, error)) (state, error) {
 	if c.asks(AskSignature) {
-		return c.ask(&SignatureQuestion{Scheme: scheme, Content: content, Credential: credential, policy: c.policy, then: then})
+		return c.ask(&SignatureQuestion{Scheme: scheme, Content: slices.Clip(content), Credential: credential, policy: c.policy, then: then})
 	}
 	signature, err := scheme.Sign(credential.Key, c.policy.Rand, content)
 	if err != nil {
