@@ -55,13 +55,14 @@ func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
 // go; then the nudge to send what was encoded; then data.
 func (c *Conn) turn() State {
 	waiting := false // a record of application data is whole
+	c.follow()
 	for {
-		if c.core.Out.Pending() {
+		if c.outputPending() {
 			return c.enter(atEncode, EncodeTLSData{c})
 		}
 		rec, ok := c.nextRecord()
 		if !ok {
-			if c.core.Out.Pending() { // an alert
+			if c.outputPending() { // an alert
 				continue
 			}
 			break
@@ -84,17 +85,24 @@ func (c *Conn) turn() State {
 	case c.peerClosed && !c.peerTold:
 		c.peerTold = true
 		return c.enter(atPeerClosed, PeerClosed{})
-	case c.peerClosed && c.core.WriteClosed:
+	case c.peerClosed && (c.half == readHalf || c.core.WriteClosed):
 		c.core.ForgetTraffic()
 		return c.enter(atClosed, Closed{})
 	}
 	c.core.In.Release()
+	if c.half == readHalf {
+		return c.enter(atQuiet, BlockedRead{c})
+	}
 	c.core.Out.Release()
 	if c.core.MayWrite {
 		return c.enter(atWrite, WriteTraffic{c})
 	}
 	return c.enter(atQuiet, BlockedHandshake{c})
 }
+
+// outputPending reports whether a turn has to hand out a record: a reader's
+// writer does that.
+func (c *Conn) outputPending() bool { return c.half == whole && c.core.Out.Pending() }
 
 // place is where a turn has led: it decides which handles are alive.
 type place uint8
@@ -311,8 +319,11 @@ func (c *Conn) fail(err error) {
 	if c.err != nil {
 		return
 	}
-	reason := fault.Of(err)
-	alert := reason.Alert()
+	alert := fault.Of(err).Alert()
+	if c.half != whole {
+		c.failBoth(&Error{alert: alert, cause: err}, alert)
+		return
+	}
 	if alert != fault.None && !c.core.WriteClosed {
 		c.machine.PrepareAlert()
 		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
@@ -323,6 +334,10 @@ func (c *Conn) fail(err error) {
 
 // end ends the connection without a word to the peer, who knows.
 func (c *Conn) end(err *Error) {
+	if c.half != whole {
+		c.failBoth(err, fault.None)
+		return
+	}
 	c.err = err
 	c.unsent = false
 	c.core.Out.Drop()
