@@ -74,8 +74,8 @@ func (c *Core) Fail(alert fault.Alert) {
 // looks again, so that sizes hold.
 func (c *Core) Look() {
 	c.owed = due(c.box.load())
-	if c.writeEpoch == maxWriteEpoch {
-		c.owed &^= updateDue
+	if c.owed&updateDue != 0 && c.writeEpoch == maxWriteEpoch {
+		c.takeUpdate() // it goes unanswered
 	}
 }
 
