@@ -118,6 +118,10 @@ type ClientConfig struct {
 	// EnableSecretExtraction allows DangerousExtractSecrets.
 	EnableSecretExtraction bool
 
+	// Ask makes states of what the handshake may have to wait for:
+	// AskPeerCertificate, AskCertificate and AskSignature.
+	Ask Ask
+
 	compiled compiled[handshake.ClientPolicy]
 }
 
@@ -221,6 +225,11 @@ type ServerConfig struct {
 	RecordSizeLimit         int
 	EnableSecretExtraction  bool
 
+	// Ask makes states of what the handshake may have to wait for:
+	// AskClientHello, AskSession, AskEarlyData, AskSignature and
+	// AskPeerCertificate.
+	Ask Ask
+
 	compiled compiled[handshake.ServerPolicy]
 }
 
@@ -260,6 +269,7 @@ type ClientHello struct {
 	CipherSuites     []uint16
 	Groups           []tls.CurveID
 	SignatureSchemes []tls.SignatureScheme
+	Extensions       []uint16 // their types, in the order in which they came
 }
 
 // compiled is a policy that is made at the first use of a config.
@@ -292,7 +302,7 @@ func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 	return c.compiled.get(func() (*handshake.ClientPolicy, error) {
 		p := &handshake.ClientPolicy{
 			Roots: c.RootCAs,
-			Judge: handshake.Judge{Instead: judge(c.CustomVerify), After: judge(c.VerifyPeer)},
+			Judge: handshake.Judge{Client: true, Instead: judge(c.CustomVerify), After: judge(c.VerifyPeer)},
 		}
 		var err error
 		if p.Policy, err = (settings{
@@ -303,12 +313,16 @@ func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 		}).policy(); err != nil {
 			return nil, err
 		}
-		if p.Credentials, err = credentials(c.Certificates); err != nil {
+		if p.Asks, err = c.Ask.compile(askOfClients); err != nil {
+			return nil, err
+		}
+		if p.Credentials, err = credentials(c.Certificates, p.Asks); err != nil {
 			return nil, err
 		}
 		if get := c.GetClientCertificate; get != nil {
 			p.Pick = func(r *wire.CertificateRequest) (*handshake.Credential, error) {
-				return credential(get(viewRequest(r)))
+				cert, err := get(viewRequest(r))
+				return credential(cert, err, p.Asks)
 			}
 		}
 		if !c.SessionTicketsDisabled {
@@ -336,7 +350,11 @@ func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
 			CookieKey:          slices.Clone(c.RetryCookieKey),
 			HalfRTT:            c.SendHalfRTTData,
 		}
-		own, err := credentials(c.Certificates)
+		asks, err := c.Ask.compile(askOfServers)
+		if err != nil {
+			return nil, err
+		}
+		own, err := credentials(c.Certificates, asks)
 		if err != nil {
 			return nil, err
 		}
@@ -345,9 +363,10 @@ func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
 		}
 		if get := c.GetCertificate; get != nil {
 			p.Pick = func(h *wire.ClientHello) (*handshake.Credential, error) {
-				return credential(get(viewHello(h)))
+				cert, err := get(viewHello(h))
+				return credential(cert, err, asks)
 			}
-		} else if p.Credentials.Len() == 0 {
+		} else if p.Credentials.Len() == 0 && c.Ask&AskClientHello == 0 {
 			return nil, &ConfigError{"Certificates", errors.New("a server needs a certificate or GetCertificate")}
 		}
 		if n := len(c.RetryCookieKey); c.RetryCookieKey != nil && n < 32 {
@@ -361,6 +380,7 @@ func (c *ServerConfig) compile() (*handshake.ServerPolicy, error) {
 		}).policy(); err != nil {
 			return nil, err
 		}
+		p.Asks = asks
 		if err := c.clientAuth(p); err != nil {
 			return nil, err
 		}
@@ -395,6 +415,9 @@ func (c *ServerConfig) clientAuth(p *handshake.ServerPolicy) error {
 // resumption compiles how sessions are kept, and the digest that ties them to
 // what the config demands: no other may accept them (CVE-2025-68121).
 func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
+	if c.Ask&AskSession != 0 && c.SessionStore == nil {
+		return &ConfigError{"Ask", errors.New("AskSession is about sessions of a SessionStore, and there is none")}
+	}
 	if c.SessionTicketsDisabled {
 		return nil
 	}
@@ -481,10 +504,10 @@ func (d digest) sum() (sum [32]byte) {
 }
 
 // credentials checks a list of certificates.
-func credentials(certs []tls.Certificate) ([]*handshake.Credential, error) {
+func credentials(certs []tls.Certificate, asks handshake.Asks) ([]*handshake.Credential, error) {
 	var list []*handshake.Credential
 	for i := range certs {
-		c, err := handshake.NewCredential(&certs[i])
+		c, err := handshake.NewCredential(&certs[i], asks&handshake.AskSignature != 0)
 		if err != nil {
 			return nil, &ConfigError{fmt.Sprintf("Certificates[%d]", i), err}
 		}
@@ -494,11 +517,11 @@ func credentials(certs []tls.Certificate) ([]*handshake.Credential, error) {
 }
 
 // credential checks what a callback has chosen, which may be nothing.
-func credential(cert *tls.Certificate, err error) (*handshake.Credential, error) {
+func credential(cert *tls.Certificate, err error, asks handshake.Asks) (*handshake.Credential, error) {
 	if cert == nil || err != nil {
 		return nil, err
 	}
-	return handshake.NewCredential(cert)
+	return handshake.NewCredential(cert, asks&handshake.AskSignature != 0)
 }
 
 // settings are the fields that both configs have.
@@ -680,14 +703,7 @@ func judge(f func(*PeerVerification) error) func(*handshake.Verification) error 
 		return nil
 	}
 	return func(v *handshake.Verification) error {
-		p := PeerVerification{
-			Certificates:                v.Certificates,
-			ServerName:                  v.ServerName,
-			OCSPResponse:                v.OCSPResponse,
-			SignedCertificateTimestamps: v.SCTs,
-			Time:                        v.Time,
-			VerifiedChains:              v.VerifiedChains,
-		}
+		p := viewVerification(v)
 		err := f(&p)
 		v.VerifiedChains = p.VerifiedChains
 		return err
@@ -719,7 +735,21 @@ func viewHello(h *wire.ClientHello) *ClientHello {
 	for name := range h.ALPN.All() {
 		v.ALPNProtocols = append(v.ALPNProtocols, string(name))
 	}
+	for code := range wire.RawExtensions(h.Extensions) {
+		v.Extensions = append(v.Extensions, code)
+	}
 	return v
+}
+
+func viewVerification(v *handshake.Verification) PeerVerification {
+	return PeerVerification{
+		Certificates:                v.Certificates,
+		ServerName:                  v.ServerName,
+		OCSPResponse:                v.OCSPResponse,
+		SignedCertificateTimestamps: v.SCTs,
+		Time:                        v.Time,
+		VerifiedChains:              v.VerifiedChains,
+	}
 }
 
 func viewRequest(r *wire.CertificateRequest) *CertificateRequest {

@@ -525,6 +525,9 @@ func TestGetCertificate(t *testing.T) {
 		CipherSuites:     client.CipherSuites,
 		Groups:           client.Groups,
 		SignatureSchemes: client.SignatureSchemes,
+		// server_name, status_request, SCTs, groups, signatures, ALPN,
+		// record_size_limit, PSK modes, key_share, versions
+		Extensions: []uint16{0, 5, 18, 10, 13, 16, 28, 45, 51, 43},
 	}
 	if fmt.Sprint(asked) != fmt.Sprint(want) {
 		t.Errorf("GetCertificate is asked for %+v, want %+v", asked, want)

@@ -25,6 +25,9 @@
 //   - [PeerClosed]: the peer will send no more data. It comes once.
 //   - [Closed]: both sides have closed. Drop the connection.
 //
+// A configuration can ask for more states, for what a handshake may have to
+// wait for elsewhere: see [Ask].
+//
 // BlockedHandshake, WriteTraffic and Closed are the quiet states: the
 // connection has nothing left to say about the bytes that it was given. Receive
 // in these only. What was received in one piece may hold many records, and a

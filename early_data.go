@@ -19,8 +19,8 @@ type EarlyDataStatus uint8
 const (
 	// EarlyDataNotOffered: the client did not ask for it.
 	EarlyDataNotOffered = EarlyDataStatus(handshake.EarlyDataNone)
-	// EarlyDataOffered: the client may send it, the server has not answered.
-	EarlyDataOffered = EarlyDataStatus(handshake.EarlyDataOffered)
+	// EarlyDataUndecided: the client may send it, the server has not answered.
+	EarlyDataUndecided = EarlyDataStatus(handshake.EarlyDataOffered)
 	// EarlyDataAccepted: the server reads it.
 	EarlyDataAccepted = EarlyDataStatus(handshake.EarlyDataAccepted)
 	// EarlyDataRejected: the server has skipped it. The client may send the
@@ -33,8 +33,8 @@ func (s EarlyDataStatus) String() string {
 	switch s {
 	case EarlyDataNotOffered:
 		return "not offered"
-	case EarlyDataOffered:
-		return "offered"
+	case EarlyDataUndecided:
+		return "undecided"
 	case EarlyDataAccepted:
 		return "accepted"
 	case EarlyDataRejected:

@@ -16,7 +16,7 @@ import (
 
 const (
 	notOffered = baretls.EarlyDataNotOffered
-	offered    = baretls.EarlyDataOffered
+	offered    = baretls.EarlyDataUndecided
 	accepted   = baretls.EarlyDataAccepted
 	rejected   = baretls.EarlyDataRejected
 )
@@ -71,7 +71,7 @@ func TestEarlyDataStatus(t *testing.T) {
 	m = plainly.connects("without EnableEarlyData", baretls.HandshakeResumed)
 	m.wantEarly("without EnableEarlyData", notOffered, notOffered, "")
 
-	for status, want := range map[baretls.EarlyDataStatus]string{notOffered: "not offered", offered: "offered", accepted: "accepted", rejected: "rejected", 77: "EarlyDataStatus(77)"} {
+	for status, want := range map[baretls.EarlyDataStatus]string{notOffered: "not offered", offered: "undecided", accepted: "accepted", rejected: "rejected", 77: "EarlyDataStatus(77)"} {
 		if got := status.String(); got != want {
 			t.Errorf("the status %d is called %q, want %q", uint8(status), got, want)
 		}

@@ -192,7 +192,7 @@ func ExampleMayEncryptEarlyData() {
 	// Output:
 	// 1000 bytes may be sent
 	// 982 are left
-	// offered
+	// undecided
 }
 
 // A server reads 0-RTT data before the handshake is complete, and cannot know
@@ -296,7 +296,7 @@ func ExampleEarlyDataStatus() {
 	}
 	fmt.Println(server.received, "bytes, once")
 	// Output:
-	// offered
+	// undecided
 	// rejected 0
 	// 18 bytes, once
 }

@@ -2,6 +2,7 @@ package baretls
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 
 	"github.com/baretls/baretls/internal/fault"
@@ -21,8 +22,9 @@ type Status struct {
 // ProcessTLSRecords is a turn: it takes the TLS bytes that have been received
 // and not yet discarded, and says what to do next. Call it again, with what is
 // left of the bytes and what has come in addition, until the state is a quiet
-// one: BlockedHandshake, WriteTraffic or Closed. Only then is it time to
-// receive more; see the package documentation for the loop.
+// one: BlockedHandshake, WriteTraffic, Closed, or one that was asked for and
+// waits for its answer. Only then is it time to receive more; see the package
+// documentation for the loop.
 //
 // Records are opened in place, so the bytes of incoming change. Nothing of
 // them is claimed between turns: what Discard does not count may be moved,
@@ -41,7 +43,7 @@ func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
 	c.unread = len(c.in) - c.used
 	status := Status{c.used, state}
 	switch c.at {
-	case atQuiet, atWrite, atClosed:
+	case atQuiet, atWrite, atAsk, atClosed:
 		c.in = nil
 	case atFailed:
 		c.in = nil
@@ -59,6 +61,13 @@ func (c *Conn) turn() State {
 	for {
 		if c.outputPending() {
 			return c.enter(atEncode, EncodeTLSData{c})
+		}
+		if c.core.Question() != nil {
+			if !c.core.Answered() {
+				break
+			}
+			c.resume()
+			continue
 		}
 		rec, ok := c.nextRecord()
 		if !ok {
@@ -80,6 +89,8 @@ func (c *Conn) turn() State {
 		return nil
 	case waiting && c.core.EarlyRead:
 		return c.enter(atReadEarly, ReadEarlyData{c})
+	case c.core.Question() != nil:
+		return c.enter(atAsk, askState(c.core.Question()))
 	case waiting:
 		return c.enter(atRead, ReadTraffic{c})
 	case c.peerClosed && !c.peerTold:
@@ -114,6 +125,7 @@ const (
 	atRead
 	atReadEarly
 	atWrite
+	atAsk
 	atQuiet
 	atPeerClosed
 	atClosed
@@ -244,7 +256,12 @@ func (c *Conn) content(t record.ContentType, content []byte) error {
 // messages gives the machine every handshake message that is whole.
 func (c *Conn) messages(content []byte) error {
 	c.core.In.Add(content)
-	for {
+	return c.nextMessages()
+}
+
+// nextMessages goes on until a question has to be answered first.
+func (c *Conn) nextMessages() error {
+	for c.core.Question() == nil {
 		raw, ok, err := c.core.In.NextMessage()
 		if err != nil || !ok {
 			return err
@@ -253,6 +270,19 @@ func (c *Conn) messages(content []byte) error {
 			return err
 		}
 		c.useless = 0
+	}
+	c.core.In.Hold()
+	return nil
+}
+
+// resume goes on with the answer to a question.
+func (c *Conn) resume() {
+	err := c.machine.Resume()
+	if err == nil {
+		err = c.nextMessages()
+	}
+	if err != nil {
+		c.fail(err)
 	}
 }
 
@@ -319,7 +349,7 @@ func (c *Conn) fail(err error) {
 	if c.err != nil {
 		return
 	}
-	alert := fault.Of(err).Alert()
+	alert := fault.AlertOf(err)
 	if c.half != whole {
 		c.failBoth(&Error{alert: alert, cause: err}, alert)
 		return
@@ -342,6 +372,20 @@ func (c *Conn) end(err *Error) {
 	c.unsent = false
 	c.core.Out.Drop()
 	c.machine.Forget()
+}
+
+// ErrAbandoned is using a connection after Abandon.
+var ErrAbandoned = errors.New("baretls: the connection has been abandoned")
+
+// Abandon ends the connection at once, without a word to the peer: its secrets
+// are cleared, and a question that waits is withdrawn. A connection that is
+// merely dropped leaks nothing either; its secrets then stay in memory until
+// they are overwritten.
+func (c *Conn) Abandon() {
+	if c.core != nil && c.err == nil {
+		c.end(localError(ErrAbandoned))
+		c.at = atFailed
+	}
 }
 
 // CloseInput tells that the transport has ended and no more bytes will come.

@@ -10,13 +10,14 @@ import (
 
 // State is what a turn has led to and what there is to do: one of
 // EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadEarlyData, ReadTraffic,
-// WriteTraffic, PeerClosed and Closed; a ReadHalf has BlockedRead in place of
-// WriteTraffic. Later versions may add states that a configuration has to ask
-// for; a program that asks for none sees only these.
+// WriteTraffic, PeerClosed and Closed, and if the configuration asks for them
+// those that are described at Ask. A ReadHalf has BlockedRead in place of
+// WriteTraffic. Later versions may add states that have to be asked for; a
+// program that asks for none sees only these.
 //
 // A state is a right to do something now. It is valid until the next turn, and
 // its methods return ErrStaleState afterwards, unless the connection is in the
-// same state again.
+// same state again. States that ask are valid until they are answered.
 type State interface{ isState() }
 
 func (EncodeTLSData) isState()    {}

@@ -279,17 +279,14 @@ func (statelessTickets) Keep(id, session []byte, _ time.Time) {}
 // statefulTickets are names of sessions in a store.
 type statefulTickets struct{ store SessionStore }
 
-// sessionIDLen is what makes an ID impossible to guess.
-const sessionIDLen = 32
-
 func (t statefulTickets) Issue(session []byte, expires time.Time) ([]byte, error) {
-	id := make([]byte, sessionIDLen)
+	id := make([]byte, handshake.SessionNameLen)
 	rand.Read(id)
 	return id, t.store.Put(string(id), bytes.Clone(session), expires)
 }
 
 func (t statefulTickets) Redeem(ticket []byte) (session []byte, once bool) {
-	if len(ticket) != sessionIDLen {
+	if len(ticket) != handshake.SessionNameLen {
 		return nil, false
 	}
 	return t.store.Take(string(ticket)), true

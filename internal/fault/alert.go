@@ -20,6 +20,7 @@ const (
 	CertificateUnknownAlert     Alert = 46
 	IllegalParameterAlert       Alert = 47
 	UnknownCAAlert              Alert = 48
+	AccessDeniedAlert           Alert = 49
 	DecodeErrorAlert            Alert = 50
 	DecryptErrorAlert           Alert = 51
 	ProtocolVersionAlert        Alert = 70

@@ -56,6 +56,26 @@ func (r Reason) Because(err error) error {
 	return &Error{Reason: r, Err: err}
 }
 
+// Chosen is a refusal with an alert that the application has chosen.
+type Chosen struct {
+	Alert Alert
+	Err   error
+}
+
+func (e *Chosen) Error() string { return Refused.Error() + ": " + e.Err.Error() }
+
+// Unwrap makes both the reason and the cause reachable.
+func (e *Chosen) Unwrap() []error { return []error{Refused, e.Err} }
+
+// AlertOf returns the alert that the peer is sent for err.
+func AlertOf(err error) Alert {
+	var chosen *Chosen
+	if errors.As(err, &chosen) {
+		return chosen.Alert
+	}
+	return Of(err).Alert()
+}
+
 // Of returns the reason in err's tree. An error that carries none is one of
 // our own side: Internal.
 func Of(err error) Reason {
@@ -122,6 +142,7 @@ const (
 	CertificateUnknown
 	UnknownCA
 	CertificateRefused
+	Refused
 	CertificateRequired
 	CertificateRequired12
 	BadSignature
@@ -188,6 +209,7 @@ var reasons = [count]struct {
 	CertificateUnknown:     {CertificateUnknownAlert, "certificate not acceptable"},
 	UnknownCA:              {UnknownCAAlert, "certificate signed by an unknown authority"},
 	CertificateRefused:     {BadCertificateAlert, "certificate refused by the application"},
+	Refused:                {AccessDeniedAlert, "refused by the application"},
 	CertificateRequired:    {CertificateRequiredAlert, "the client sent no certificate"},
 	CertificateRequired12:  {HandshakeFailureAlert, "the client sent no certificate"}, // RFC 5246, Section 7.4.6
 	BadSignature:           {DecryptErrorAlert, "handshake signature does not verify"},

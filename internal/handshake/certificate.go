@@ -65,10 +65,9 @@ func (ch *chain) verification(serverName string, now time.Time) *Verification {
 	}
 }
 
-// judge decides about a peer: by the default verification, with opts, or by
-// what stands in its place, and then by what comes after it. What is found is
-// entered into the Facts.
-func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error {
+// decide is the verdict about a peer: by the default verification, with opts,
+// or by what stands in its place, and then by what comes after it.
+func (j *Judge) decide(v *Verification, opts *x509.VerifyOptions) error {
 	switch {
 	case j.Instead != nil:
 		if err := j.Instead(v); err != nil {
@@ -85,10 +84,25 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions) error 
 			return fault.CertificateRefused.Because(err)
 		}
 	}
+	return nil
+}
+
+// judge goes on with the verdict, made here or by who is asked.
+func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions, resumed bool, then func(error) (state, error)) (state, error) {
+	if c.asks(AskPeerCertificate) {
+		return c.ask(&CertificateQuestion{
+			Client: j.Client, Resumed: resumed,
+			verification: v, judge: j, options: opts, then: then,
+		})
+	}
+	return then(j.decide(v, opts))
+}
+
+// enter enters what was found by a verification.
+func (c *Core) enter(v *Verification) {
 	c.Facts.VerifiedChains = v.VerifiedChains
 	c.Facts.OCSPResponse = v.OCSPResponse
 	c.Facts.SCTs = v.SCTs
-	return nil
 }
 
 // parseServer keeps the server's certificates, parsed, or found in the cache.
@@ -111,23 +125,28 @@ func (c *Client) parseServer(entries iter.Seq[wire.CertificateEntry]) error {
 
 // caches reports whether verdicts may be remembered: the default ones, by
 // roots that cannot change.
-func (c *Client) caches() bool { return c.policy.Judge.Instead == nil && c.policy.Roots != nil }
+func (c *Client) caches() bool {
+	return c.policy.Judge.Instead == nil && c.policy.Roots != nil && !c.asks(AskPeerCertificate)
+}
 
 // judgeServer applies the client's policy to the server's certificates.
-func (c *Client) judgeServer() error {
+func (c *Client) judgeServer(then func() (state, error)) (state, error) {
 	now := c.policy.Now()
 	v := c.peer.verification(c.Facts.ServerName, now)
 	opts := c.serverOptions(now)
 	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains != nil {
 		opts = nil
 	}
-	if err := c.judge(&c.policy.Judge, v, opts); err != nil {
-		return err
-	}
-	if opts != nil && c.caches() {
-		c.policy.verified.put(c.peerKey, &verified{c.peer.certs, c.peer.key, v.VerifiedChains})
-	}
-	return nil
+	return c.judge(&c.policy.Judge, v, opts, false, func(err error) (state, error) {
+		if err != nil {
+			return 0, err
+		}
+		c.enter(v)
+		if opts != nil && c.caches() {
+			c.policy.verified.put(c.peerKey, &verified{c.peer.certs, c.peer.key, v.VerifiedChains})
+		}
+		return then()
+	})
 }
 
 func (c *Client) serverOptions(now time.Time) *x509.VerifyOptions {
@@ -136,25 +155,44 @@ func (c *Client) serverOptions(now time.Time) *x509.VerifyOptions {
 
 // judgeAgain decides whether a server that a session is with would be accepted
 // today. The chain that was verified then need only be valid still, for the
-// session is of a configuration that verifies alike.
+// session is of a configuration that verifies alike. Who is to be asked is
+// asked later, if the server takes the session.
 func (c *Client) judgeAgain(s *Session) error {
-	certs, err := s.certificates()
-	if err != nil {
+	if _, err := s.certificates(); err != nil || c.asks(AskPeerCertificate) {
 		return err
 	}
+	v, opts := c.verificationOf(s)
+	err := c.policy.Judge.decide(v, opts)
+	s.chains = v.VerifiedChains
+	return err
+}
+
+// verificationOf is what the server of a session can be judged by.
+func (c *Client) verificationOf(s *Session) (*Verification, *x509.VerifyOptions) {
 	now := c.policy.Now()
-	v := (&chain{certs: certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
-	opts := c.serverOptions(now)
+	v := (&chain{certs: s.certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
 	if c.policy.Judge.Instead == nil {
 		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
-			opts = nil
+			return v, nil
 		}
 	}
-	facts := c.Facts
-	err = c.judge(&c.policy.Judge, v, opts)
-	s.chains = v.VerifiedChains
-	c.Facts = facts
-	return err
+	return v, c.serverOptions(now)
+}
+
+// askAgain puts the certificates of the session that is resumed to who wants
+// to be asked.
+func (c *Client) askAgain(then func() (state, error)) (state, error) {
+	if !c.asks(AskPeerCertificate) {
+		return then()
+	}
+	v, opts := c.verificationOf(c.session)
+	return c.judge(&c.policy.Judge, v, opts, true, func(err error) (state, error) {
+		if err != nil {
+			return 0, err
+		}
+		c.enter(v)
+		return then()
+	})
 }
 
 // stillValid are the chains of which no certificate has expired.
@@ -235,15 +273,13 @@ func (c *Core) signedContent(context string) []byte {
 
 // sendCertificateVerify signs the transcript up to the Certificate that was
 // sent: Section 4.5.2.
-func (c *Core) sendCertificateVerify(credential *Credential, scheme *algo.Scheme, context string) error {
-	signature, err := scheme.Sign(credential.Key, c.policy.Rand, c.signedContent(context))
-	if err != nil {
-		return fault.Internal.Because(err)
-	}
-	cv := wire.CertificateVerify{Algorithm: uint16(scheme.ID), Signature: signature}
-	b := c.Out.Buffer()
-	c.send(cv.Append(b), len(b))
-	return nil
+func (c *Core) sendCertificateVerify(credential *Credential, scheme *algo.Scheme, context string, then func() (state, error)) (state, error) {
+	return c.sign(credential, scheme, c.signedContent(context), func(signature []byte) (state, error) {
+		cv := wire.CertificateVerify{Algorithm: uint16(scheme.ID), Signature: signature}
+		b := c.Out.Buffer()
+		c.send(cv.Append(b), len(b))
+		return then()
+	})
 }
 
 // checkSignature checks the peer's CertificateVerify against its certificate

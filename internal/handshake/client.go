@@ -139,16 +139,22 @@ func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) 
 }
 
 // Handle implements Machine.
-func (c *Client) Handle(raw []byte) error {
-	next, err := clientTable.handle(c, c.state, classify(raw))
-	c.state = next
+func (c *Client) Handle(raw []byte) error { return c.handle(classify(raw)) }
+
+// ChangeCipherSpec implements Machine.
+func (c *Client) ChangeCipherSpec() error { return c.handle(message{kind: changeCipherSpec}) }
+
+func (c *Client) handle(m message) (err error) {
+	if c.exchange != nil {
+		c.on = m.kind
+	}
+	c.state, err = clientTable.handle(c, c.state, m)
 	return err
 }
 
-// ChangeCipherSpec implements Machine.
-func (c *Client) ChangeCipherSpec() error {
-	next, err := clientTable.handle(c, c.state, message{kind: changeCipherSpec})
-	c.state = next
+// Resume implements Machine.
+func (c *Client) Resume() (err error) {
+	c.state, err = clientTable.resume(c.state, c.on, c.answered())
 	return err
 }
 

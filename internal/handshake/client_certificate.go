@@ -31,34 +31,31 @@ func (s *Server) requestCertificate() {
 
 // chooseCredential picks what to answer a CertificateRequest with: Section
 // 4.5.1.2. That may be nothing.
-func (c *Client) chooseCredential(cr *wire.CertificateRequest) error {
-	return c.pickCredential(func(credential *Credential) *algo.Scheme {
-		return credential.scheme(cr.SignatureAlgorithms)
-	}, cr)
-}
-
-func (c *Client) pickCredential(fits func(*Credential) *algo.Scheme, cr *wire.CertificateRequest) error {
-	candidates := c.policy.Credentials
-	if c.policy.Pick != nil {
+func (c *Client) chooseCredential(cr *wire.CertificateRequest, fits func(*Credential) *algo.Scheme, then func() (state, error)) (state, error) {
+	use := func(credential *Credential) (state, error) {
+		if credential != nil {
+			if scheme := fits(credential); scheme != nil {
+				c.credential, c.scheme = credential, scheme
+			}
+		}
+		return then()
+	}
+	switch {
+	case c.asks(AskCertificate):
+		return c.ask(&RequestQuestion{Request: cr, Asks: c.policy.Asks, then: use})
+	case c.policy.Pick != nil:
 		credential, err := c.policy.Pick(cr)
 		if err != nil {
-			return fault.Internal.Because(err)
+			return 0, fault.Internal.Because(err)
 		}
-		candidates = nil
-		if credential != nil {
-			candidates = []*Credential{credential}
+		return use(credential)
+	}
+	for _, credential := range c.policy.Credentials {
+		if credential.issuedBy(cr.CertificateAuthorities) && fits(credential) != nil {
+			return use(credential)
 		}
 	}
-	for _, credential := range candidates {
-		if c.policy.Pick == nil && !credential.issuedBy(cr.CertificateAuthorities) {
-			continue
-		}
-		if scheme := fits(credential); scheme != nil {
-			c.credential, c.scheme = credential, scheme
-			return nil
-		}
-	}
-	return nil
+	return use(nil)
 }
 
 // issuedBy reports whether one of the chain's certificates was issued by an
@@ -86,14 +83,17 @@ func (c *Credential) issuedBy(authorities wire.Authorities) bool {
 
 // sendClientCertificate answers the request: with a certificate and the proof
 // of its key, or with "a Certificate message containing no certificates".
-func (c *Client) sendClientCertificate() error {
+func (c *Client) sendClientCertificate(then func() (state, error)) (state, error) {
+	if !c.certRequested {
+		return then()
+	}
 	b := c.Out.Buffer()
 	if c.credential == nil {
 		c.send(wire.AppendCertificate(b, nil, nil, nil, nil), len(b))
-		return nil
+		return then()
 	}
 	c.send(wire.AppendCertificate(b, nil, c.credential.Chain, nil, nil), len(b))
-	return c.sendCertificateVerify(c.credential, c.scheme, clientContext)
+	return c.sendCertificateVerify(c.credential, c.scheme, clientContext, then)
 }
 
 // certificate takes the client's certificates, or the news that it has none.
@@ -109,26 +109,30 @@ func (s *Server) certificate(m message) (state, error) {
 		return 0, err
 	}
 	s.transcript.Add(m.raw)
-	if some, err := s.judgeClient(); err != nil || some {
-		return serverWaitCV, err
-	}
-	return serverWaitFinished, nil
+	return s.judgeClient(fault.CertificateRequired, serverWaitCV, serverWaitFinished)
 }
 
-// judgeClient applies the server's policy to the client's certificates, if
-// there are some.
-func (s *Server) judgeClient() (some bool, err error) {
+// judgeClient applies the server's policy to the client's certificates, and
+// goes on to one state if there are some and to another if there are none.
+func (s *Server) judgeClient(required fault.Reason, some, none state) (state, error) {
 	if len(s.peer.certs) == 0 {
-		if s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert {
-			if s.Facts.Version == tls.VersionTLS12 {
-				return false, fault.CertificateRequired12
-			}
-			return false, fault.CertificateRequired
+		if s.requiresCertificate() {
+			return 0, required
 		}
-		return false, nil
+		return none, nil
 	}
 	v := s.peer.verification(s.Facts.ServerName, s.policy.Now())
-	return true, s.judge(&s.policy.Judge, v, s.clientOptions(v))
+	return s.judge(&s.policy.Judge, v, s.clientOptions(v), false, func(err error) (state, error) {
+		if err != nil {
+			return 0, err
+		}
+		s.enter(v)
+		return some, nil
+	})
+}
+
+func (s *Server) requiresCertificate() bool {
+	return s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert
 }
 
 // clientOptions are those of the default verification, or nil if the policy
@@ -157,25 +161,17 @@ func (s *Server) certificateVerify(m message) (state, error) {
 // judgeAgain decides whether the client that a session is with would be
 // accepted today: by this policy and its authorities, not by those that the
 // session was made under (CVE-2025-68121).
-func (s *Server) judgeAgain(session *Session) error {
-	required := s.policy.ClientAuth == tls.RequireAnyClientCert || s.policy.ClientAuth == tls.RequireAndVerifyClientCert
+func (s *Server) judgeAgain(session *Session, then func(ok bool) (state, error)) (state, error) {
 	if len(session.PeerChain) == 0 {
-		if required {
-			return fault.CertificateRequired
-		}
-		return nil
-	}
-	if s.policy.ClientAuth == tls.NoClientCert {
-		return fault.CertificateUnknown
+		return then(!s.requiresCertificate())
 	}
 	certs, err := session.certificates()
-	if err != nil {
-		return err
+	if err != nil || s.policy.ClientAuth == tls.NoClientCert {
+		return then(false)
 	}
 	v := (&chain{certs: certs}).verification(s.Facts.ServerName, s.policy.Now())
-	facts := s.Facts
-	err = s.judge(&s.policy.Judge, v, s.clientOptions(v))
-	session.chains = v.VerifiedChains
-	s.Facts = facts
-	return err
+	return s.judge(&s.policy.Judge, v, s.clientOptions(v), true, func(err error) (state, error) {
+		session.chains = v.VerifiedChains
+		return then(err == nil)
+	})
 }

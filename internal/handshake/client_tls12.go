@@ -41,7 +41,7 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 		return 0, err
 	}
 	c.client12 = new(client12)
-	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil
+	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil || c.asks(AskCertificate)
 	c.begin12(c.policy.suite(h.CipherSuite), h.Random, true)
 	c.TakesCCS, c.Out.Version = true, tls.VersionTLS12
 	c.add12(&c.handshake12, c.firstHello)
@@ -105,7 +105,10 @@ func (c *Client) resume12() (state, error) {
 	if err := c.Core.policy.logKeys(c.clientRandom[:], logged{"CLIENT_RANDOM", c.secrets12.main.Bytes()}); err != nil {
 		return 0, err
 	}
-	return c.awaitFinished12(), c.deriveKeys12(&c.handshake12)
+	if err := c.deriveKeys12(&c.handshake12); err != nil {
+		return 0, err
+	}
+	return c.askAgain(func() (state, error) { return c.awaitFinished12(), nil })
 }
 
 // awaitFinished12 is where the server's last flight is awaited.
@@ -136,7 +139,7 @@ func (c *Client) certificate12(m message) (state, error) {
 	if c.expectStatus {
 		return clientWait12StatusSKE, nil
 	}
-	return clientWait12SKE, c.judgeServer()
+	return c.judgeServer(func() (state, error) { return clientWait12SKE, nil })
 }
 
 // certificateStatus12 is the stapled response: RFC 6066, Section 8. A server
@@ -149,16 +152,19 @@ func (c *Client) certificateStatus12(m message) (state, error) {
 	c.peer.ocsp = bytes.Clone(status.OCSPResponse)
 	c.add12(&c.handshake12, m.raw)
 	c.expectStatus = false
-	return clientWait12SKE, c.judgeServer()
+	return c.judgeServer(func() (state, error) { return clientWait12SKE, nil })
 }
 
 // serverKeyExchange12: RFC 8422, Section 5.4.
 func (c *Client) serverKeyExchange12(m message) (state, error) {
 	if c.expectStatus {
-		if err := c.judgeServer(); err != nil {
-			return 0, err
-		}
+		m = c.keep(m)
+		return c.judgeServer(func() (state, error) { return c.takeKeyExchange12(m) })
 	}
+	return c.takeKeyExchange12(m)
+}
+
+func (c *Client) takeKeyExchange12(m message) (state, error) {
 	var ske wire.ServerKeyExchange
 	if err := ske.Parse(m.body()); err != nil {
 		return 0, err
@@ -187,16 +193,17 @@ func (c *Client) serverKeyExchange12(m message) (state, error) {
 
 func (c *Client) certificateRequest12(m message) (state, error) {
 	var cr wire.CertificateRequest12
+	m = c.keep(m)
 	if err := cr.Parse(m.body()); err != nil {
 		return 0, err
 	}
 	c.certRequested = true
 	c.add12(&c.handshake12, m.raw)
-	return clientWait12Done, c.chooseCredential12(&cr)
+	return c.chooseCredential12(&cr, func() (state, error) { return clientWait12Done, nil })
 }
 
 // chooseCredential12 is chooseCredential for TLS 1.2, which names types too.
-func (c *Client) chooseCredential12(cr *wire.CertificateRequest12) error {
+func (c *Client) chooseCredential12(cr *wire.CertificateRequest12, then func() (state, error)) (state, error) {
 	fits := func(credential *Credential) *algo.Scheme {
 		for _, scheme := range credential.schemes12 {
 			t := byte(wire.CertificateTypeRSASign)
@@ -209,10 +216,10 @@ func (c *Client) chooseCredential12(cr *wire.CertificateRequest12) error {
 		}
 		return nil
 	}
-	return c.pickCredential(fits, &wire.CertificateRequest{
+	return c.chooseCredential(&wire.CertificateRequest{
 		SignatureAlgorithms:    cr.SignatureAlgorithms,
 		CertificateAuthorities: cr.CertificateAuthorities,
-	})
+	}, fits, then)
 }
 
 // serverHelloDone12 sends the client's flight: RFC 5246, Section 7.3.
@@ -235,15 +242,19 @@ func (c *Client) serverHelloDone12(m message) (state, error) {
 	if err := c.deriveMain12(c.secret); err != nil {
 		return 0, err
 	}
-	if c.credential != nil {
-		signature, err := c.scheme.Sign(c.credential.Key, c.policy.Rand, c.messages)
-		if err != nil {
-			return 0, err
-		}
+	if c.credential == nil {
+		return c.finish12()
+	}
+	return c.sign(c.credential, c.scheme, c.messages, func(signature []byte) (state, error) {
 		cv := wire.CertificateVerify{Algorithm: uint16(c.scheme.ID), Signature: signature}
 		b := c.Out.Buffer()
 		c.send12(&c.handshake12, cv.Append(b), len(b))
-	}
+		return c.finish12()
+	})
+}
+
+// finish12 ends the client's flight.
+func (c *Client) finish12() (state, error) {
 	if err := c.deriveKeys12(&c.handshake12); err != nil {
 		return 0, err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -142,7 +141,7 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 	c.transcript.Add(m.raw)
 	if c.resumed {
 		c.origin = c.session.Origin.UnixMilli()
-		return clientWaitFinished, nil
+		return c.askAgain(func() (state, error) { return clientWaitFinished, nil })
 	}
 	return clientWaitCertCR, nil
 }
@@ -150,6 +149,7 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 // certificateRequest: Section 4.4.2.
 func (c *Client) certificateRequest(m message) (state, error) {
 	var cr wire.CertificateRequest
+	m = c.keep(m)
 	if err := cr.Parse(m.body()); err != nil {
 		return 0, err
 	}
@@ -157,11 +157,9 @@ func (c *Client) certificateRequest(m message) (state, error) {
 		return 0, fault.IllegalParameter.With("certificate_request_context in the handshake is not empty")
 	}
 	c.certRequested = true
-	if err := c.chooseCredential(&cr); err != nil {
-		return 0, err
-	}
 	c.transcript.Add(m.raw)
-	return clientWaitCert, nil
+	fits := func(credential *Credential) *algo.Scheme { return credential.scheme(cr.SignatureAlgorithms) }
+	return c.chooseCredential(&cr, fits, func() (state, error) { return clientWaitCert, nil })
 }
 
 // certificate: Section 4.5.1.
@@ -180,7 +178,7 @@ func (c *Client) certificate(m message) (state, error) {
 		return 0, fault.Undecodable.With("empty server Certificate")
 	}
 	c.transcript.Add(m.raw)
-	return clientWaitCV, c.judgeServer()
+	return c.judgeServer(func() (state, error) { return clientWaitCV, nil })
 }
 
 // certificateVerify: Section 4.5.2.
@@ -198,30 +196,28 @@ func (c *Client) finished(m message) (state, error) {
 		return 0, err
 	}
 	c.transcript.Add(m.raw)
-	var clientApp, serverApp keyschedule.TrafficSecret
-	if err := c.deriveApplication(&clientApp, &serverApp); err != nil {
+	if err := c.deriveApplication(&c.writeSecret, &c.readSecret); err != nil {
 		return 0, err
 	}
-	if err := c.setReadKeys(&serverApp); err != nil {
+	if err := c.setReadKeys(&c.readSecret); err != nil {
 		return 0, err
 	}
 	c.endEarlyData()
 	if err := c.openFlight(); err != nil {
 		return 0, err
 	}
-	if c.certRequested {
-		if err := c.sendClientCertificate(); err != nil {
-			return 0, err
-		}
-	}
+	return c.sendClientCertificate(c.finish)
+}
+
+// finish ends the client's flight, and the handshake.
+func (c *Client) finish() (state, error) {
 	c.sendFinished(&c.clientHS)
 	if c.policy.Sessions != nil {
 		c.resumption = c.main.Resumption(c.kdf, c.transcript.Sum())
 	}
-	if err := c.enqueueWriteKeys(&clientApp); err != nil {
+	if err := c.enqueueWriteKeys(&c.writeSecret); err != nil {
 		return 0, err
 	}
-	c.readSecret, c.writeSecret = serverApp, clientApp
 	if !c.resumed {
 		c.Facts.PeerCertificates = c.peer.certs
 		c.origin = c.policy.Now().UnixMilli()

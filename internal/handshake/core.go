@@ -98,11 +98,18 @@ type exchange struct {
 	earlySuite    *algo.Suite
 
 	sentCCS bool
+
+	question Question // that waits for its answer; nil: none
+	on       kind     // of message that is or was handled last
 }
 
 func (c *Core) init(p *Policy) {
-	c.policy = p
 	c.exchange = new(exchange)
+	c.adopt(p)
+}
+
+func (c *Core) adopt(p *Policy) {
+	c.policy = p
 	c.In.Limit = p.MaxMessage
 	c.Out.Init(p.Fragment, p.PadBlock)
 }
@@ -201,6 +208,9 @@ func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret
 // drop forgets what only the handshake needed, clearing its secrets.
 func (c *Core) drop() {
 	if x := c.exchange; x != nil {
+		if x.question != nil {
+			x.question.settled().withdraw()
+		}
 		x.early.Clear()
 		x.earlyExporter.Clear()
 		x.handshake.Clear()

@@ -29,8 +29,8 @@ type Credential struct {
 }
 
 // NewCredential checks a certificate: the chain parses, the key is the leaf's
-// and can sign with one scheme of TLS 1.3 at least.
-func NewCredential(cert *tls.Certificate) (*Credential, error) {
+// and can sign with one scheme at least. A key that signs elsewhere may be nil.
+func NewCredential(cert *tls.Certificate, elsewhere bool) (*Credential, error) {
 	if len(cert.Certificate) == 0 {
 		return nil, errors.New("no certificate in the chain")
 	}
@@ -41,15 +41,15 @@ func NewCredential(cert *tls.Certificate) (*Credential, error) {
 			return nil, err
 		}
 	}
-	key, ok := cert.PrivateKey.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("private key of type %T cannot sign: it is no crypto.Signer", cert.PrivateKey)
-	}
 	pub, err := algo.CertificateKey(leaf)
 	if err != nil {
 		return nil, err
 	}
-	if own, ok := pub.Key.(interface{ Equal(crypto.PublicKey) bool }); !ok || !own.Equal(key.Public()) {
+	key, ok := cert.PrivateKey.(crypto.Signer)
+	if !ok && !(elsewhere && cert.PrivateKey == nil) {
+		return nil, fmt.Errorf("private key of type %T cannot sign: it is no crypto.Signer", cert.PrivateKey)
+	}
+	if own, isKey := pub.Key.(interface{ Equal(crypto.PublicKey) bool }); ok && (!isKey || !own.Equal(key.Public())) {
 		return nil, errors.New("private key does not belong to the certificate")
 	}
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {

@@ -117,7 +117,7 @@ func TestCertificatesThatCannotBeUsedAreFoundAtOnce(t *testing.T) {
 		{"no scheme left", change(func(c *tls.Certificate) { c.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.Ed25519} }), "no signature scheme"},
 		{"a staple that is too large", change(func(c *tls.Certificate) { c.OCSPStaple = make([]byte, 0x10000) }), "do not fit"},
 	} {
-		_, err := NewCredential(&row.cert)
+		_, err := NewCredential(&row.cert, false)
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("a certificate with %s: the error is %v, want one that says %q", row.story, err, row.want)
 		}
@@ -125,12 +125,12 @@ func TestCertificatesThatCannotBeUsedAreFoundAtOnce(t *testing.T) {
 
 	parsed := good
 	parsed.Leaf = nil
-	if c, err := NewCredential(&parsed); err != nil || c.Leaf == nil {
+	if c, err := NewCredential(&parsed, false); err != nil || c.Leaf == nil {
 		t.Errorf("a certificate without its parsed leaf is refused: %v", err)
 	}
 	foreign := good
 	foreign.PrivateKey = opaque{good.PrivateKey.(*ecdsa.PrivateKey)}
-	if _, err := NewCredential(&foreign); err != nil {
+	if _, err := NewCredential(&foreign, false); err != nil {
 		t.Errorf("a key that is only a crypto.Signer is refused: %v", err)
 	}
 	for _, kind := range tlstest.Kinds {

@@ -157,39 +157,49 @@ type Replays interface {
 }
 
 // decideEarlyData accepts or rejects what the hello announces.
-func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice) {
+func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (state, error)) (state, error) {
 	if !h.Has.Has(wire.ExtEarlyData) {
-		return
+		return then()
+	}
+	decided := func(accept bool) (state, error) {
+		if accept {
+			s.Facts.EarlyData = EarlyDataAccepted
+			s.EarlyLeft = s.session.MaxEarlyData
+		} else {
+			s.rejectEarlyData()
+		}
+		return then()
 	}
 	if s.session == nil || s.sessionIndex != 0 || s.retried ||
 		s.session.MaxEarlyData == 0 || s.policy.MaxEarlyData < s.session.MaxEarlyData ||
-		s.session.Suite != ch.suite.ID || s.session.ALPN != s.Facts.ALPN ||
-		!s.fresh() {
-		s.rejectEarlyData()
-		return
+		s.session.Suite != ch.suite.ID || s.session.ALPN != s.Facts.ALPN {
+		return decided(false)
 	}
-	s.Facts.EarlyData = EarlyDataAccepted
-	s.EarlyLeft = s.session.MaxEarlyData
+	return s.fresh(decided)
 }
 
 // fresh is anti-replay: the ticket's age first, then the register. What cannot
 // be decided is not fresh.
-func (s *Server) fresh() bool {
+func (s *Server) fresh(then func(bool) (state, error)) (state, error) {
 	now := s.policy.Now()
 	drift := now.Sub(s.session.Created) - s.sessionAge
 	if drift < -EarlyDataWindow || drift > EarlyDataWindow {
-		return false
+		return then(false)
+	}
+	flight, expires := sha256.Sum256(s.binder[:]), now.Add(2*EarlyDataWindow)
+	if s.asks(AskEarlyData) {
+		return s.ask(&EarlyDataQuestion{Flight: flight, Expires: expires, then: then})
 	}
 	if s.sessionOnce {
-		return true // Section 8.1
+		return then(true) // Section 8.1
 	}
 	replays := s.policy.Replays
 	// A flight that was sent before the register began may have been seen.
 	if replays == nil || now.Sub(replays.Since()) < 2*EarlyDataWindow {
-		return false
+		return then(false)
 	}
-	ok, err := replays.Fresh(sha256.Sum256(s.binder[:]), now.Add(2*EarlyDataWindow))
-	return ok && err == nil
+	ok, err := replays.Fresh(flight, expires)
+	return then(ok && err == nil)
 }
 
 func (s *Server) rejectEarlyData() {

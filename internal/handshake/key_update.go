@@ -40,7 +40,7 @@ func (c *Core) keyUpdate(m message) error {
 	if err := u.Parse(m.body()); err != nil {
 		return err
 	}
-	if !c.answered() { // an answer to us is no flood
+	if !c.updateAnswered() { // an answer to us is no flood
 		if c.idle++; c.idle > maxIdleMessages {
 			return fault.TooManyKeyUpdates
 		}

@@ -24,6 +24,9 @@ type Machine interface {
 	// ChangeCipherSpec takes the peer's change_cipher_spec in TLS 1.2, where
 	// it is a step of the handshake.
 	ChangeCipherSpec() error
+	// Resume goes on with the arrow that a Question has interrupted and that
+	// has been answered.
+	Resume() error
 	// PrepareAlert installs the keys that an alert can best be read under.
 	PrepareAlert()
 	// Forget clears every secret: the connection has failed (RFC 9846, Section
@@ -89,21 +92,37 @@ type arm[R any] struct {
 type table[R any] []row[R]
 
 // handle gives the state at the peer's next message and returns the state
-// after it.
+// after it, or the same one if the handler has put a question.
 func (t table[R]) handle(r *R, at state, m message) (state, error) {
-	for i := range t[at].accept {
-		arm := &t[at].accept[i]
-		if arm.on != m.kind {
-			continue
-		}
-		next, err := arm.do(r, m)
-		if err != nil {
-			return at, err
-		}
-		if !slices.Contains(arm.next, next) {
-			return at, fault.Internal.With("no arrow from %s to %s", t[at].name, t[next].name)
-		}
-		return next, nil
+	arm := t.arm(at, m.kind)
+	if arm == nil {
+		return at, fault.UnexpectedMessage.With("%v in state %s", m.kind, t[at].name)
 	}
-	return at, fault.UnexpectedMessage.With("%v in state %s", m.kind, t[at].name)
+	next, err := arm.do(r, m)
+	return t.arrive(at, arm, next, err)
+}
+
+// resume does the rest of what handle began with a message of that kind.
+func (t table[R]) resume(at state, on kind, rest func() (state, error)) (state, error) {
+	next, err := rest()
+	return t.arrive(at, t.arm(at, on), next, err)
+}
+
+func (t table[R]) arm(at state, on kind) *arm[R] {
+	for i := range t[at].accept {
+		if arm := &t[at].accept[i]; arm.on == on {
+			return arm
+		}
+	}
+	return nil
+}
+
+func (t table[R]) arrive(at state, arm *arm[R], next state, err error) (state, error) {
+	switch {
+	case err != nil || next == asked:
+		return at, err
+	case !slices.Contains(arm.next, next):
+		return at, fault.Internal.With("no arrow from %s to %s", t[at].name, t[next].name)
+	}
+	return next, nil
 }

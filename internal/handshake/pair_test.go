@@ -127,7 +127,7 @@ func schemes(ids ...tls.SignatureScheme) (s []*algo.Scheme) {
 
 func credential(t testing.TB, cert tls.Certificate) *Credential {
 	t.Helper()
-	c, err := NewCredential(&cert)
+	c, err := NewCredential(&cert, false)
 	if err != nil {
 		t.Fatal(err)
 	}

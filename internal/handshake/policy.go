@@ -31,6 +31,7 @@ type Policy struct {
 	MaxMessage int // bytes of a handshake message
 
 	Extract bool // DangerousExtractSecrets is allowed
+	Asks    Asks // what to put to the caller
 
 	// RecordSizeLimit is what the peer is asked to keep to (RFC 8449).
 	RecordSizeLimit uint16
@@ -123,6 +124,7 @@ type ServerPolicy struct {
 
 // Judge is how a peer's certificates are judged.
 type Judge struct {
+	Client  bool                      // it is a client's
 	Instead func(*Verification) error // of the default verification; or nil
 	After   func(*Verification) error // that it, or Instead, has accepted; or nil
 }

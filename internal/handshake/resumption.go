@@ -161,47 +161,64 @@ const maxIdentities = 4
 
 // chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
 // SHOULD simply be ignored"; the binder of the chosen one must be right.
-func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message) error {
+func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message, then func() (state, error)) (state, error) {
 	if s.policy.Tickets == nil || s.ignorePSK || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
-		return nil
+		return then()
 	}
-	i := 0
+	var offers []psk
 	for ticket, age := range h.PreSharedKey.Identities.All() {
-		if i == maxIdentities {
+		if offers = append(offers, psk{ticket, age}); len(offers) == maxIdentities {
 			break
 		}
-		if session, once := s.redeem(ticket, ch.suite); session != nil {
-			s.session, s.sessionIndex, s.sessionOnce = session, i, once
-			s.sessionAge = time.Duration(age-session.AgeAdd) * time.Millisecond
-			return s.checkBinder(h, m)
-		}
-		i++
 	}
-	return nil
+	return s.tryPSK(offers, 0, ch.suite, func() (state, error) {
+		if s.session != nil {
+			if err := s.checkBinder(h, m); err != nil {
+				return 0, err
+			}
+		}
+		return then()
+	})
 }
 
-// redeem opens a ticket and decides whether its session fits this connection
-// and this server's policy.
-func (s *Server) redeem(ticket []byte, suite *algo.Suite) (_ *Session, once bool) {
-	encoded, once := s.policy.Tickets.Redeem(ticket)
+// psk is an identity that a client offers.
+type psk struct {
+	ticket []byte
+	age    uint32 // obfuscated
+}
+
+// tryPSK takes the i-th PSK if it can be resumed, or goes on with the next.
+func (s *Server) tryPSK(offers []psk, i int, suite *algo.Suite, then func() (state, error)) (state, error) {
+	if i == len(offers) {
+		return then()
+	}
+	return s.redeem(offers[i].ticket, tls.VersionTLS13, func(encoded []byte, once bool) (state, error) {
+		session := s.sessionOf(encoded)
+		if session == nil || session.Version != tls.VersionTLS13 || algo.SuiteByID(session.Suite).Hash != suite.Hash {
+			return s.tryPSK(offers, i+1, suite, then)
+		}
+		return s.judgeAgain(session, func(ok bool) (state, error) {
+			if !ok {
+				return s.tryPSK(offers, i+1, suite, then)
+			}
+			s.session, s.sessionIndex, s.sessionOnce = session, i, once
+			s.sessionAge = time.Duration(offers[i].age-session.AgeAdd) * time.Millisecond
+			return then()
+		})
+	})
+}
+
+// sessionOf decodes a session if it was made under a policy like the present
+// one, and is good for this connection. There may be none.
+func (s *Server) sessionOf(encoded []byte) *Session {
 	if encoded == nil {
-		return nil, false
+		return nil
 	}
 	session, err := ParseSession(encoded)
-	if err != nil || session.Version != tls.VersionTLS13 ||
-		algo.SuiteByID(session.Suite).Hash != suite.Hash || !s.accepts(session) {
-		return nil, false
+	if err != nil || !session.Usable(s.policy.Now()) || session.ServerName != s.Facts.ServerName || session.Policy != s.policy.Digest {
+		return nil
 	}
-	return session, once
-}
-
-// accepts decides whether a session was made under a policy like the present
-// one, and is good for this connection.
-func (s *Server) accepts(session *Session) bool {
-	return session.Usable(s.policy.Now()) &&
-		session.ServerName == s.Facts.ServerName &&
-		session.Policy == s.policy.Digest &&
-		s.judgeAgain(session) == nil
+	return session
 }
 
 // checkBinder computes the binder of the chosen PSK: Section 4.3.11.2.

@@ -117,6 +117,12 @@ func (s *Server) Init(policy *ServerPolicy) {
 	s.TakesCCS = policy.CookieKey != nil
 }
 
+// adopt goes on under another policy.
+func (s *Server) adopt(policy *ServerPolicy) {
+	s.policy = policy
+	s.Core.adopt(&policy.Policy)
+}
+
 // SetResumptionData puts data into the sessions to come. It is false when they
 // have been sent.
 func (s *Server) SetResumptionData(data []byte) bool {
@@ -128,16 +134,22 @@ func (s *Server) SetResumptionData(data []byte) bool {
 }
 
 // Handle implements Machine.
-func (s *Server) Handle(raw []byte) error {
-	next, err := serverTable.handle(s, s.state, classify(raw))
-	s.state = next
+func (s *Server) Handle(raw []byte) error { return s.handle(classify(raw)) }
+
+// ChangeCipherSpec implements Machine.
+func (s *Server) ChangeCipherSpec() error { return s.handle(message{kind: changeCipherSpec}) }
+
+func (s *Server) handle(m message) (err error) {
+	if s.exchange != nil {
+		s.on = m.kind
+	}
+	s.state, err = serverTable.handle(s, s.state, m)
 	return err
 }
 
-// ChangeCipherSpec implements Machine.
-func (s *Server) ChangeCipherSpec() error {
-	next, err := serverTable.handle(s, s.state, message{kind: changeCipherSpec})
-	s.state = next
+// Resume implements Machine.
+func (s *Server) Resume() (err error) {
+	s.state, err = serverTable.resume(s.state, s.on, s.answered())
 	return err
 }
 

@@ -22,29 +22,34 @@ type choice struct {
 // HelloRetryRequest.
 func (s *Server) clientHello(m message) (state, error) {
 	var h wire.ClientHello
+	m = s.keep(m)
 	if err := s.parseHello(&h, m); err != nil {
 		return 0, err
 	}
-	if s.chooseVersion(&h) == tls.VersionTLS12 {
-		return s.clientHello12(&h, m)
+	return s.askHello(&h, m, func() (state, error) { return s.firstHello(&h, m) })
+}
+
+func (s *Server) firstHello(h *wire.ClientHello, m message) (state, error) {
+	if s.chooseVersion(h) == tls.VersionTLS12 {
+		return s.clientHello12(h, m)
 	}
-	if err := s.checkHello13(&h); err != nil {
+	if err := s.checkHello13(h); err != nil {
 		return 0, err
 	}
-	ch, err := s.choose(&h)
+	ch, err := s.choose(h)
 	if err != nil {
 		return 0, err
 	}
 	if h.Has.Has(wire.ExtCookie) && s.policy.CookieKey != nil {
-		return s.resumeRetry(&h, &ch, m)
+		return s.resumeRetry(h, &ch, m)
 	}
 	s.start(ch.suite)
 	if ch.share == nil || s.policy.CookieKey != nil {
 		s.transcript.Add(m.raw)
-		return s.retry(&h, &ch)
+		return s.retry(h, &ch)
 	}
 	s.Facts.Kind = KindFull
-	return s.accept(&h, &ch, m)
+	return s.accept(h, &ch, m)
 }
 
 // accept negotiates the rest by a hello that needs no retry. The transcript
@@ -56,16 +61,16 @@ func (s *Server) accept(h *wire.ClientHello, ch *choice, m message) (state, erro
 	if err := s.chooseProtocol(h); err != nil {
 		return 0, err
 	}
-	if err := s.chooseSession(h, ch, m); err != nil {
-		return 0, err
-	}
-	s.transcript.Add(m.raw)
-	s.decideEarlyData(h, ch)
-	s.countTickets(h)
-	if h.Has.Has(wire.ExtRecordSizeLimit) {
-		s.limitRecords(h.RecordSizeLimit)
-	}
-	return s.flight(h, ch)
+	return s.chooseSession(h, ch, m, func() (state, error) {
+		s.transcript.Add(m.raw)
+		return s.decideEarlyData(h, ch, func() (state, error) {
+			s.countTickets(h)
+			if h.Has.Has(wire.ExtRecordSizeLimit) {
+				s.limitRecords(h.RecordSizeLimit)
+			}
+			return s.flight(h, ch)
+		})
+	})
 }
 
 // parseHello reads a hello of any version.

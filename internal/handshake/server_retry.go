@@ -69,6 +69,7 @@ func (s *Server) appendRetry(b []byte, h *wire.ClientHello, suite *algo.Suite, c
 // sent itself.
 func (s *Server) secondHello(m message) (state, error) {
 	var h wire.ClientHello
+	m = s.keep(m)
 	if err := s.parseHello(&h, m); err != nil {
 		return 0, err
 	}

@@ -47,13 +47,12 @@ func (s *Server) clientHello12(h *wire.ClientHello, m message) (state, error) {
 		s.limitRecords(h.RecordSizeLimit)
 		s.holdRecords()
 	}
-	if err := s.chooseSession12(h); err != nil {
-		return 0, err
-	}
-	if s.session != nil {
-		return s.resume12(h, m)
-	}
-	return s.flight12(h, m)
+	return s.chooseSession12(h, func() (state, error) {
+		if s.session != nil {
+			return s.resume12(h, m)
+		}
+		return s.flight12(h, m)
+	})
 }
 
 func (s *Server) checkHello12(h *wire.ClientHello) error {
@@ -152,24 +151,26 @@ func (s *Server) flight12(h *wire.ClientHello, m message) (state, error) {
 		b := s.Out.Buffer()
 		s.send12(&s.handshake12, status.Append(b), len(b))
 	}
-	if err := s.sendServerKeyExchange12(group, credential, scheme); err != nil {
-		return 0, err
-	}
+	return s.sendServerKeyExchange12(group, credential, scheme)
+}
+
+// finishFlight12 ends the server's first flight.
+func (s *Server) finishFlight12() (state, error) {
 	next := serverWait12CKE
 	if s.policy.ClientAuth != tls.NoClientCert {
 		s.requestCertificate12()
 		next = serverWait12Cert
 	}
-	b = s.Out.Buffer()
+	b := s.Out.Buffer()
 	s.send12(&s.handshake12, wire.AppendEmpty(b, wire.TypeServerHelloDone), len(b))
 	return next, nil
 }
 
 // sendServerKeyExchange12: RFC 8422, Section 5.4.
-func (s *Server) sendServerKeyExchange12(group *algo.Group, credential *Credential, scheme *algo.Scheme) error {
+func (s *Server) sendServerKeyExchange12(group *algo.Group, credential *Credential, scheme *algo.Scheme) (state, error) {
 	share, err := group.Generate(s.policy.Rand)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.share = share
 	ske := wire.ServerKeyExchange{
@@ -177,13 +178,13 @@ func (s *Server) sendServerKeyExchange12(group *algo.Group, credential *Credenti
 		Public:    share.AppendPublic(nil),
 		Algorithm: uint16(scheme.ID),
 	}
-	ske.Signature, err = scheme.Sign(credential.Key, s.policy.Rand, s.signedParams12(ske.AppendParams(nil)))
-	if err != nil {
-		return err
-	}
-	b := s.Out.Buffer()
-	s.send12(&s.handshake12, ske.Append(b), len(b))
-	return nil
+	params := s.signedParams12(ske.AppendParams(nil))
+	return s.sign(credential, scheme, params, func(signature []byte) (state, error) {
+		ske.Signature = signature
+		b := s.Out.Buffer()
+		s.send12(&s.handshake12, ske.Append(b), len(b))
+		return s.finishFlight12()
+	})
 }
 
 // requestCertificate12: RFC 5246, Section 7.4.4.
@@ -310,8 +311,7 @@ func (s *Server) certificate12(m message) (state, error) {
 		return 0, err
 	}
 	s.add12(&s.handshake12, m.raw)
-	_, err := s.judgeClient()
-	return serverWait12CKE, err
+	return s.judgeClient(fault.CertificateRequired12, serverWait12CKE, serverWait12CKE)
 }
 
 // certificateVerify12: RFC 5246, Section 7.4.8.
@@ -352,36 +352,36 @@ func (s *Server) finished12(m message) (state, error) {
 }
 
 // chooseSession12 looks for a session to resume: by ticket, or by ID.
-func (s *Server) chooseSession12(h *wire.ClientHello) error {
+func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)) (state, error) {
 	tickets := s.policy.Tickets
 	if tickets == nil {
-		return nil
+		return then()
 	}
 	ticket := h.SessionTicket
 	if tickets.Stateful() {
 		ticket = h.SessionID
 	}
 	if len(ticket) == 0 {
-		return nil
+		return then()
 	}
-	encoded, _ := tickets.Redeem(ticket)
-	if encoded == nil {
-		return nil
-	}
-	session, err := ParseSession(encoded)
-	if err != nil || session.Version != tls.VersionTLS12 || !s.accepts(session) ||
-		s.policy.suiteOf(tls.VersionTLS12, session.Suite) == nil || !h.CipherSuites.Contains(session.Suite) {
-		return nil
-	}
-	// RFC 7627, Section 5.3.
-	if ems := h.Has.Has(wire.ExtExtendedMainSecret); session.EMS != ems {
-		if session.EMS {
-			return fault.NoExtendedMainSecret.With("the session to be resumed has it")
+	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte, _ bool) (state, error) {
+		session := s.sessionOf(encoded)
+		if session == nil || session.Version != tls.VersionTLS12 ||
+			s.policy.suiteOf(tls.VersionTLS12, session.Suite) == nil || !h.CipherSuites.Contains(session.Suite) {
+			return then()
 		}
-		return nil
-	}
-	s.session = session
-	return nil
+		return s.judgeAgain(session, func(ok bool) (state, error) {
+			// RFC 7627, Section 5.3.
+			ems := h.Has.Has(wire.ExtExtendedMainSecret)
+			if ok && session.EMS && !ems {
+				return 0, fault.NoExtendedMainSecret.With("the session to be resumed has it")
+			}
+			if ok && session.EMS == ems {
+				s.session = session
+			}
+			return then()
+		})
+	})
 }
 
 // resume12 is the abbreviated handshake: the server finishes first.

@@ -28,13 +28,16 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 		return 0, err
 	}
 	s.sendEncryptedExtensions(h)
-	if credential != nil {
-		s.requestCertificate()
-		s.sendCertificate(h, credential)
-		if err := s.sendCertificateVerify(credential, scheme, serverContext); err != nil {
-			return 0, err
-		}
+	if credential == nil {
+		return s.finish()
 	}
+	s.requestCertificate()
+	s.sendCertificate(h, credential)
+	return s.sendCertificateVerify(credential, scheme, serverContext, s.finish)
+}
+
+// finish ends the server's flight.
+func (s *Server) finish() (state, error) {
 	s.sendFinished(&s.serverHS)
 
 	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {

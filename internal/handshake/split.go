@@ -156,8 +156,8 @@ func (c *Core) takeUpdate() (request bool) {
 // MUST NOT send another KeyUpdate with request_update set to update_requested".
 func (c *Core) mayRequest() bool { return c.box.post(requested)&requested == 0 }
 
-// answered reports whether the peer's KeyUpdate may be the answer to ours.
-func (c *Core) answered() bool { return c.box.take(requested)&requested != 0 }
+// updateAnswered reports whether the peer's KeyUpdate may be the answer to ours.
+func (c *Core) updateAnswered() bool { return c.box.take(requested)&requested != 0 }
 
 // countTicket is not for the reader alone, because anyone may ask.
 func (c *Core) countTicket() { atomic.AddUint32(&c.Facts.Tickets, 1) }

@@ -74,6 +74,10 @@ func (j *Joiner) messageLen(b []byte) (int, error) {
 	return messageHeaderLen + n, nil
 }
 
+// Hold keeps what is left of the record in hand when its memory goes back to
+// the caller.
+func (j *Joiner) Hold() { j.rest = append([]byte(nil), j.rest...) }
+
 // Partial reports whether a message has begun and is not complete.
 func (j *Joiner) Partial() bool { return len(j.partial) > 0 && !j.taken }
 
