@@ -350,15 +350,16 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	alert := fault.AlertOf(err)
+	failure := &Error{alert: alert, cause: err}
 	if c.half != whole {
-		c.failBoth(&Error{alert: alert, cause: err}, alert)
+		c.failBoth(failure, alert)
 		return
 	}
 	if alert != fault.None && !c.core.WriteClosed {
 		c.machine.PrepareAlert()
 		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
 	}
-	c.err = &Error{alert: alert, cause: err}
+	c.err = failure
 	c.machine.Forget()
 }
 
@@ -380,10 +381,14 @@ var ErrAbandoned = errors.New("baretls: the connection has been abandoned")
 // Abandon ends the connection at once, without a word to the peer: its secrets
 // are cleared, and a question that waits is withdrawn. A connection that is
 // merely dropped leaks nothing either; its secrets then stay in memory until
-// they are overwritten.
+// they are overwritten. After Split it may be called from any goroutine, and
+// each half clears its secrets when it is used next.
 func (c *Conn) Abandon() {
-	if c.core != nil && c.err == nil {
-		c.end(localError(ErrAbandoned))
+	switch failure := localError(ErrAbandoned); {
+	case c.link != nil:
+		c.postFailure(failure, fault.None)
+	case c.core != nil && c.err == nil:
+		c.end(failure)
 		c.at = atFailed
 	}
 }

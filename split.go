@@ -19,7 +19,7 @@ var ErrSplit = errors.New("baretls: the connection has been split")
 //
 // From then on turns and states of the Conn are ErrSplit, and what it knows,
 // ConnectionState or ExportKeyingMaterial for example, may be asked for from
-// any goroutine. Bytes that were received and not discarded, and CloseInput,
+// any goroutine; so may Abandon. Bytes that were received and not discarded, and CloseInput,
 // are the ReadHalf's.
 //
 // It is ErrHandshakeNotComplete before the handshake is, ErrOutputPending as
@@ -65,10 +65,16 @@ type link struct {
 
 // failBoth makes both halves fail, and the writer send alert.
 func (c *Conn) failBoth(err *Error, alert fault.Alert) {
+	c.postFailure(err, alert)
+	c.failed()
+}
+
+// postFailure is for both halves to find. The first failure is that of the
+// connection.
+func (c *Conn) postFailure(err *Error, alert fault.Alert) {
 	if c.link.failure.CompareAndSwap(nil, err) {
 		c.core.Fail(alert)
 	}
-	c.failed()
 }
 
 // follow notices that the other half has failed.

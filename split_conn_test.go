@@ -1059,6 +1059,33 @@ func TestSplitExportersWhileFailing(t *testing.T) {
 	})
 }
 
+// Whoever has the Conn can end what the halves do.
+func TestSplitAbandon(t *testing.T) {
+	eachHalf(t, func(t *testing.T, p *splitPair) {
+		if p.version == tls13 {
+			p.refreshes()
+		}
+		p.conn.Abandon()
+		_, failure := p.w.AppendEncrypted(nil, []byte("x"))
+		if !errors.Is(failure, baretls.ErrAbandoned) {
+			t.Errorf("after Abandon, AppendEncrypted is %v", failure)
+		}
+		p.wantWriterFailed(failure)
+		wantWords(t, "after Abandon", p.opens(p.answers()))
+		p.reads(p.forger.seal(applicationData, []byte("data"), 0))
+		if p.halves.err != failure || len(p.data) != 0 {
+			t.Errorf("after Abandon, the %s reads %q, %v", p.role, p.data, p.halves.err)
+		}
+		if kept := baretls.SecretsKept(p.r); kept != nil {
+			t.Errorf("after Abandon there are still %v", kept)
+		}
+		p.conn.Abandon()
+		if _, err := p.conn.TLSExporter(); err != failure {
+			t.Errorf("after Abandon, an exporter returns %v", err)
+		}
+	})
+}
+
 // Both halves fail at once: the connection fails once.
 func TestSplitFailsOnce(t *testing.T) {
 	for range 20 {
