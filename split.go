@@ -40,7 +40,7 @@ func (c *Conn) Split() (*ReadHalf, *WriteHalf, error) {
 	c.core.Out.Release()
 	c.core.Split()
 	c.in, c.link = nil, new(link)
-	r, w := &ReadHalf{*c}, &WriteHalf{*c}
+	r, w := &ReadHalf{conn: *c}, &WriteHalf{conn: *c}
 	r.conn.half, r.conn.at = readHalf, atMoved
 	w.conn.half, w.conn.at = writeHalf, atWrite
 	c.err, c.at = localError(ErrSplit), atFailed
@@ -55,6 +55,9 @@ const (
 	readHalf
 	writeHalf
 )
+
+// cacheLine keeps apart what different processors write.
+type cacheLine [64]byte
 
 // link is what the halves share; what one has for the other to send is in the
 // core.
@@ -110,7 +113,10 @@ func (c *Conn) failure() error {
 
 // ReadHalf is the half of a connection that reads: see Split. It is for one
 // goroutine at a time.
-type ReadHalf struct{ conn Conn }
+type ReadHalf struct {
+	conn Conn
+	_    cacheLine
+}
 
 // ProcessTLSRecords is a turn, as that of Conn: what it takes, what of it is to
 // be discarded, and that records are opened in place and only by NextRecord.
@@ -146,7 +152,10 @@ func (s BlockedRead) Need() int { return s.c.missing() }
 //
 // After the connection has failed, in either half, its methods return the
 // *Error; those that encode what is pending still have the alert.
-type WriteHalf struct{ conn Conn }
+type WriteHalf struct {
+	conn Conn
+	_    cacheLine
+}
 
 // traffic is WriteTraffic for one call. What the reader wants to be sent is
 // looked at here and nowhere else, so that a size holds until the call ends.

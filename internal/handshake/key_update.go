@@ -102,7 +102,11 @@ func (c *Core) nextWriteKeys() (*record.Keys, error) {
 }
 
 // SawData tells that the peer sent data, so that its key updates count anew.
-func (c *Core) SawData() { c.idle = 0 }
+func (c *Core) SawData() {
+	if c.idle != 0 { // or the writer's cache would have to follow
+		c.idle = 0
+	}
+}
 
 // keyUpdateLen is the content of a record that has nothing but a KeyUpdate.
 const keyUpdateLen = wire.HeaderLen + 1

@@ -73,7 +73,9 @@ func (c *Core) Fail(alert fault.Alert) {
 // Look is the writer's look into the box. What it sees is what is due until it
 // looks again, so that sizes hold.
 func (c *Core) Look() {
-	c.owed = due(c.box.load())
+	if now := due(c.box.load()); now != c.owed {
+		c.owed = now
+	}
 	if c.owed&updateDue != 0 && c.writeEpoch == maxWriteEpoch {
 		c.takeUpdate() // it goes unanswered
 	}
