@@ -19,8 +19,8 @@ var ErrSplit = errors.New("baretls: the connection has been split")
 //
 // From then on turns and states of the Conn are ErrSplit, and what it knows,
 // ConnectionState or ExportKeyingMaterial for example, may be asked for from
-// any goroutine; so may Abandon. Bytes that were received and not discarded, and CloseInput,
-// are the ReadHalf's.
+// any goroutine; so may Abandon. Bytes that were received and not discarded,
+// and CloseInput, are the ReadHalf's.
 //
 // It is ErrHandshakeNotComplete before the handshake is, ErrOutputPending as
 // long as something waits to be encoded or transmitted, ErrSplit the second

@@ -391,6 +391,46 @@ func TestSplitRefreshTrafficKeys(t *testing.T) {
 	})
 }
 
+// What was asked for before the split is not asked for again.
+func TestSplitWithARequestUnanswered(t *testing.T) {
+	for _, role := range []string{"client", "server"} {
+		p := tls13.pair(t, nil, nil)
+		p.handshake()
+		s := p.side(role)
+		sp := &splitPair{pair: p, halves: &halves{side: s}, forger: p.forger(p.other(s)), opener: p.forger(s)}
+		s.refresh()
+		s.turns()
+		wantWords(t, "before the split", sp.opens(s.take()), "KeyUpdate 1")
+		sp.halves = split(t, s)
+		sp.refreshes()
+		wantWords(t, "before the answer", sp.opens(sp.answers()), "KeyUpdate 0")
+		sp.reads(sp.updates(0))
+		sp.refreshes()
+		wantWords(t, "after the answer", sp.opens(sp.answers()), "KeyUpdate 1")
+	}
+}
+
+// A size holds as long as nothing is read. Then the call says the new one.
+func TestSplitSizesChange(t *testing.T) {
+	eachRole(t, tls13, func(t *testing.T, p *splitPair) {
+		data := []byte("data")
+		old := p.w.EncryptedLen(len(data))
+		p.reads(p.updates(1))
+		out := make([]byte, 100)
+		var size *baretls.InsufficientSizeError
+		if n, err := p.w.Encrypt(data, out[:old]); n != 0 || !errors.As(err, &size) || size.RequiredSize != old+5+5+1+16 {
+			t.Fatalf("Encrypt into what was enough before the request is %d, %v", n, err)
+		}
+		if n, err := p.w.EncodePending(out[:old]); n != 0 || !errors.As(err, &size) || size.RequiredSize != 5+5+1+16 {
+			t.Fatalf("EncodePending into %d bytes is %d, %v", old, n, err)
+		}
+		if !bytes.Equal(out, make([]byte, len(out))) {
+			t.Error("a buffer that is too small was written to")
+		}
+		wantWords(t, "after that", p.opens(p.writes(data)), "KeyUpdate 0", "data")
+	})
+}
+
 // The limit on records under a key is kept with a KeyUpdate that is due in
 // addition, and every size is exact.
 func TestSplitKeyLimit(t *testing.T) {
@@ -790,7 +830,14 @@ func TestSplitTickets(t *testing.T) {
 	if st.sessions.len() != 0 {
 		t.Fatal("tickets are here before they have come")
 	}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for range 1000 {
+			m.client.conn.TicketsReceived()
+		}
+	})
 	h.reads(m.server.take())
+	asking.Wait()
 	h.wantStates("a reader that gets tickets", read, blockedRead)
 	if n := m.client.conn.TicketsReceived(); n == 0 || st.sessions.len() != n {
 		t.Errorf("%d tickets have been received, and %d sessions are kept", n, st.sessions.len())
