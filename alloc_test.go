@@ -116,6 +116,54 @@ func testNoAllocations(t *testing.T, suite uint16, padding int) {
 	})
 }
 
+// TestNoAllocationsInHalves is the same for a connection that has been split.
+func TestNoAllocationsInHalves(t *testing.T) {
+	for _, suite := range append(benchSuites, benchSuites12...) {
+		t.Run(suite.name, func(t *testing.T) {
+			client, server := establishedPair(t, suite.id)
+			r, _, err := client.conn.Split()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, w, err := server.conn.Split()
+			if err != nil {
+				t.Fatal(err)
+			}
+			const runs = 100
+			data := make([]byte, 1000)
+			size := w.EncryptedLen(len(data))
+			out, next := make([]byte, 0, (runs+1)*(size+100)), 0
+			noAllocs(t, "AppendEncrypted of a half", runs, func() {
+				if out, err = w.AppendEncrypted(out, data); err != nil {
+					t.Fatal(err)
+				}
+			})
+			noAllocs(t, "the lengths of a half, and what is pending", runs, func() {
+				if w.EncryptedLen(1) == 0 || w.CloseNotifyLen() == 0 || w.Pending() || w.PendingLen() != 0 {
+					t.Fatal("a size of an open connection is 0, or something is pending")
+				}
+			})
+			noAllocs(t, "a ReadTraffic turn of a half, and NextRecord", runs, func() {
+				status, err := r.ProcessTLSRecords(out[next : next+size])
+				read, ok := status.State.(baretls.ReadTraffic)
+				if !ok {
+					t.Fatalf("a turn with a whole record is %T, %v, want ReadTraffic", status.State, err)
+				}
+				if rec, ok := read.NextRecord(); !ok || len(rec.Payload) != len(data) {
+					t.Fatalf("NextRecord is %d bytes, %t, want %d", len(rec.Payload), ok, len(data))
+				}
+				next += size
+			})
+			noAllocs(t, "a quiet turn of a half", runs, func() {
+				status, err := r.ProcessTLSRecords(out[:1])
+				if read, ok := status.State.(baretls.BlockedRead); !ok || read.Need() == 0 {
+					t.Fatalf("a turn with a part of a record is %T, %v, want BlockedRead", status.State, err)
+				}
+			})
+		})
+	}
+}
+
 func readTraffic(t *testing.T, conn *baretls.Conn, incoming []byte) baretls.ReadTraffic {
 	t.Helper()
 	status, err := conn.ProcessTLSRecords(incoming)

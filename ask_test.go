@@ -74,7 +74,7 @@ func (sp spot) reach(t *testing.T, v version) *askedMeeting {
 	if v == tls12 {
 		edit = editing(want12, withClientAuth)
 	}
-	st := newAskStage(t, askScenario{edit: edit, stored: true, resumed: sp.resumed, early: sp.resumed && v == tls13})
+	st := newAskStage(t, askScenario{edit: edit, stored: true, resumed: sp.resumed, early: sp.only13})
 	asks := map[string]baretls.Ask{sp.role: askOf[sp.state]}
 	return st.stopped(sp, st.again(asks["client"], asks["server"]))
 }
@@ -359,7 +359,7 @@ func lookedAt(q question) string { return fmt.Sprintf("%x", lookAt(q)) }
 func lookAt(q question) (shown []any) {
 	switch q := q.(type) {
 	case baretls.ClientHelloReceived:
-		return []any{*q.ClientHello(), q.Raw()}
+		return []any{pointee(q.ClientHello()), q.Raw()}
 	case baretls.SessionWanted:
 		return []any{q.Name(), q.ProtocolVersion()}
 	case baretls.EarlyDataOffered:
@@ -371,9 +371,17 @@ func lookAt(q question) (shown []any) {
 	case baretls.ClientCertificateReceived:
 		return append(shownOf(q.Verification()), q.Resumed())
 	case baretls.ClientCertificateRequested:
-		return []any{*q.Request()}
+		return []any{pointee(q.Request())}
 	}
 	return nil
+}
+
+// pointee is what p points to, or nil: the zero states point nowhere.
+func pointee[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
 }
 
 func rawOf(certs ...*x509.Certificate) (raw []any) {

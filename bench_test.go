@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,60 @@ func benchSeal(b *testing.B, suite uint16, size int) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkSealHalf is a WriteHalf whose ReadHalf opens records meanwhile on
+// another processor: of this connection, or of another one for comparison.
+// What one half writes for every record must not slow the other down.
+func BenchmarkSealHalf(b *testing.B) {
+	for _, beside := range []string{"its own reader", "another reader"} {
+		b.Run(beside, func(b *testing.B) {
+			const size = 64
+			suite := benchSuites[0].id
+			reader, w, from := splitPairs(b, suite)
+			if beside == "another reader" {
+				reader, _, from = splitPairs(b, suite)
+			}
+			var stop atomic.Bool
+			var reading sync.WaitGroup
+			reading.Go(func() {
+				in, data := []byte(nil), make([]byte, size)
+				for !stop.Load() {
+					in, _ = from.AppendEncrypted(in[:0], data)
+					status, err := reader.ProcessTLSRecords(in)
+					state, ok := status.State.(baretls.ReadTraffic)
+					if !ok {
+						b.Errorf("the reader is in %T, %v", status.State, err)
+						return
+					}
+					for range state.Records() {
+					}
+				}
+			})
+			data, out := make([]byte, size), make([]byte, size+256)
+			for b.Loop() {
+				if _, err := w.Encrypt(data, out); err != nil {
+					b.Fatal(err)
+				}
+			}
+			stop.Store(true)
+			reading.Wait()
+		})
+	}
+}
+
+// splitPairs returns the halves of a client, and the writer of its server.
+func splitPairs(b *testing.B, suite uint16) (*baretls.ReadHalf, *baretls.WriteHalf, *baretls.WriteHalf) {
+	client, server := establishedPair(b, suite)
+	r, w, err := client.conn.Split()
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, from, err := server.conn.Split()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r, w, from
 }
 
 // BenchmarkSealAEAD is the AEAD alone: from one memory into another, without

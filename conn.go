@@ -12,11 +12,13 @@ import (
 // states it leads to, and what has been negotiated. It does no I/O, starts no
 // goroutine and keeps no buffer once it is idle.
 //
-// A Conn is not safe for concurrent use. The zero Conn is not usable: see
+// A Conn is not safe for concurrent use: see Split. The zero Conn is not usable: see
 // NewClient and NewServer.
 type Conn struct {
 	core    *handshake.Core
 	machine handshake.Machine
+	link    *link // of the halves, once it is split
+	half    half
 
 	// The turn in hand.
 	in     []byte // the caller's; nil in a quiet state
@@ -42,7 +44,10 @@ var errZeroConn = errors.New("baretls: Conn was not made by NewClient or NewServ
 // Format keeps secrets out of what %v and its kin print.
 func (c Conn) Format(s fmt.State, verb rune) {
 	state := "zero"
-	if c.machine != nil {
+	switch {
+	case c.link != nil:
+		state = "split"
+	case c.machine != nil:
 		state = c.machine.State()
 	}
 	fmt.Fprintf(s, "Conn(%s)", state)

@@ -98,6 +98,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		CipherSuite:                 f.Suite,
 		CurveID:                     f.Group,
 		NegotiatedProtocol:          f.ALPN,
+		NegotiatedProtocolIsMutual:  true, // which is all it ever is, but net/http asks
 		ServerName:                  f.ServerName,
 		PeerCertificates:            f.PeerCertificates,
 		VerifiedChains:              f.VerifiedChains,
@@ -109,7 +110,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 }
 
 // TicketsReceived is how many session tickets a client has been sent.
-func (c *Conn) TicketsReceived() int { return int(c.core.Facts.Tickets) }
+func (c *Conn) TicketsReceived() int { return int(c.core.TicketsReceived()) }
 
 // TLSExporter is the channel binding "tls-exporter" (RFC 9266): 32 bytes that
 // tie what an application authenticates to this connection.
@@ -123,8 +124,8 @@ func (c *Conn) TLSExporter() ([]byte, error) {
 // as early data is offered or accepted and the handshake lasts, and is
 // ErrNoEarlyData otherwise.
 func (c *Conn) ExportEarlyKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if c.err != nil {
-		return nil, c.err
+	if err := c.failure(); err != nil {
+		return nil, err
 	}
 	return export(length, func(out []byte) error {
 		ok, err := c.core.ExportEarly(label, context, out)
@@ -158,9 +159,13 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // an empty one, and without extended_main_secret it is ErrExportWithoutEMS
 // (RFC 7627, Section 5.4).
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	switch {
-	case c.err != nil:
-		return nil, c.err
+	if c.link != nil { // the secrets may go while we use them
+		c.link.exporters.Lock()
+		defer c.link.exporters.Unlock()
+	}
+	switch err := c.failure(); {
+	case err != nil:
+		return nil, err
 	case !c.core.Complete:
 		return nil, ErrHandshakeNotComplete
 	}

@@ -195,6 +195,13 @@
 // once, by the first connection that uses it, and must not be changed after
 // that. Its callbacks run inside a turn and must not block.
 //
+// [Conn.Split] makes two halves of a connection, a [ReadHalf] and a [WriteHalf],
+// that two goroutines use at once; neither waits for the other. The reader's
+// turns lead to ReadTraffic, [BlockedRead], PeerClosed and Closed, and to
+// nothing that has to be sent. That is the writer's, and [WriteHalf.Pending]
+// says so: ask after the turns of the reader, and have the writer encode it.
+// The Conn is then for what is known about the connection, from any goroutine.
+//
 // # What is supported
 //
 // In both versions and both roles: handshakes with certificates of servers and
@@ -207,7 +214,6 @@
 // [ClientConfig].
 //
 // Not yet: ECH; states that ask for a signature, a verification or a session and
-// are answered in a later turn; splitting a connection into a reader and a
-// writer; and a net.Conn. Never: TLS 1.1 and older, renegotiation, compression,
-// CBC, key exchange by RSA or finite fields, SHA-1.
+// are answered in a later turn; and a net.Conn. Never: TLS 1.1 and older,
+// renegotiation, compression, CBC, key exchange by RSA or finite fields, SHA-1.
 package baretls

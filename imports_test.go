@@ -47,9 +47,11 @@ var lockReasons = map[string]string{
 	"session.go":      "stores of sessions are shared by connections, and asked once in a handshake",
 	"ticket_keys.go":  "keys are shared by connections and may be exchanged while those run",
 	"replay_guard.go": "what was seen has to be known to all connections",
+	"split.go":        "the halves of a connection tell each other that it has failed, and exporters are used beside them",
 
 	"internal/handshake/ask.go":         "questions are answered from any goroutine",
 	"internal/handshake/chain_cache.go": "clients of one config share the chains that they have verified",
+	"internal/handshake/split.go":       "what a reader calls for, its writer sends; without locks",
 }
 
 // inputOutput is what the core has no business with: it does no I/O.

@@ -22,9 +22,9 @@ type Status struct {
 // ProcessTLSRecords is a turn: it takes the TLS bytes that have been received
 // and not yet discarded, and says what to do next. Call it again, with what is
 // left of the bytes and what has come in addition, until the state is a quiet
-// one: BlockedHandshake, WriteTraffic, Closed, or one that was asked for and
-// waits for its answer. Only then is it time to receive more; see the package
-// documentation for the loop.
+// one: BlockedHandshake, WriteTraffic or Closed, when it is time to receive
+// more, or one that was asked for, when it is time to wait for the answer; see
+// the package documentation for the loop.
 //
 // Records are opened in place, so the bytes of incoming change. Nothing of
 // them is claimed between turns: what Discard does not count may be moved,
@@ -57,8 +57,9 @@ func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
 // go; then the nudge to send what was encoded; then data.
 func (c *Conn) turn() State {
 	waiting := false // a record of application data is whole
+	c.follow()
 	for {
-		if c.core.Out.Pending() {
+		if c.outputPending() {
 			return c.enter(atEncode, EncodeTLSData{c})
 		}
 		if c.core.Question() != nil {
@@ -70,7 +71,7 @@ func (c *Conn) turn() State {
 		}
 		rec, ok := c.nextRecord()
 		if !ok {
-			if c.core.Out.Pending() { // an alert
+			if c.outputPending() { // an alert
 				continue
 			}
 			break
@@ -95,17 +96,24 @@ func (c *Conn) turn() State {
 	case c.peerClosed && !c.peerTold:
 		c.peerTold = true
 		return c.enter(atPeerClosed, PeerClosed{})
-	case c.peerClosed && c.core.WriteClosed:
+	case c.peerClosed && (c.half == readHalf || c.core.WriteClosed):
 		c.core.ForgetTraffic()
 		return c.enter(atClosed, Closed{})
 	}
 	c.core.In.Release()
+	if c.half == readHalf {
+		return c.enter(atQuiet, BlockedRead{c})
+	}
 	c.core.Out.Release()
 	if c.core.MayWrite {
 		return c.enter(atWrite, WriteTraffic{c})
 	}
 	return c.enter(atQuiet, BlockedHandshake{c})
 }
+
+// outputPending reports whether a turn has to hand out a record: a reader's
+// writer does that.
+func (c *Conn) outputPending() bool { return c.half == whole && c.core.Out.Pending() }
 
 // place is where a turn has led: it decides which handles are alive.
 type place uint8
@@ -342,16 +350,25 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	alert := fault.AlertOf(err)
+	failure := &Error{alert: alert, cause: err}
+	if c.half != whole {
+		c.failBoth(failure, alert)
+		return
+	}
 	if alert != fault.None && !c.core.WriteClosed {
 		c.machine.PrepareAlert()
 		c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), alert.Level(), byte(alert)))
 	}
-	c.err = &Error{alert: alert, cause: err}
+	c.err = failure
 	c.machine.Forget()
 }
 
 // end ends the connection without a word to the peer, who knows.
 func (c *Conn) end(err *Error) {
+	if c.half != whole {
+		c.failBoth(err, fault.None)
+		return
+	}
 	c.err = err
 	c.unsent = false
 	c.core.Out.Drop()
@@ -361,15 +378,26 @@ func (c *Conn) end(err *Error) {
 // ErrAbandoned is using a connection after Abandon.
 var ErrAbandoned = errors.New("baretls: the connection has been abandoned")
 
-// Abandon ends the connection at once, without a word to the peer: its secrets
-// are cleared, and a question that waits is withdrawn. A connection that is
-// merely dropped leaks nothing either; its secrets then stay in memory until
-// they are overwritten.
+// Abandon ends the connection at once, without a word to the peer: what waits
+// to be sent is dropped, a question that waits is withdrawn, and secrets are
+// cleared as far as Go lets us. A connection that is merely dropped leaks
+// nothing either; its secrets then stay in memory until they are overwritten.
+// After Split it may be called from any goroutine, and each half clears its
+// secrets when it is used next.
 func (c *Conn) Abandon() {
-	if c.core != nil && c.err == nil {
-		c.end(localError(ErrAbandoned))
-		c.at = atFailed
+	switch failure := localError(ErrAbandoned); {
+	case c.core == nil:
+		return
+	case c.link != nil:
+		c.postFailure(failure, fault.None)
+		return
+	case c.err == nil:
+		c.end(failure)
+	default: // there may be an alert
+		c.unsent = false
+		c.core.Out.Drop()
 	}
+	c.at = atFailed
 }
 
 // CloseInput tells that the transport has ended and no more bytes will come.

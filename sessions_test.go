@@ -213,6 +213,12 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	wantNothingOf(t, secrets, printed)
 
+	r, w, err := m.server.conn.Split()
+	if err != nil {
+		t.Fatalf("Split: %v", err)
+	}
+	wantNothingOf(t, secrets, []any{r, w, *r, *w, m.serverConn, *m.serverConn, struct{ R *baretls.ReadHalf }{r}})
+
 	extracted, kernel, err := m.client.conn.DangerousIntoKernelConn()
 	if err != nil {
 		t.Fatalf("DangerousIntoKernelConn: %v", err)

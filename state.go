@@ -11,8 +11,9 @@ import (
 // State is what a turn has led to and what there is to do: one of
 // EncodeTLSData, TransmitTLSData, BlockedHandshake, ReadEarlyData, ReadTraffic,
 // WriteTraffic, PeerClosed and Closed, and if the configuration asks for them
-// those that are described at Ask. Later versions may add states that have to be
-// asked for; a program that asks for none sees only these.
+// those that are described at Ask. A ReadHalf has BlockedRead in place of
+// WriteTraffic. Later versions may add states that have to be asked for; a
+// program that asks for none sees only these.
 //
 // A state is a right to do something now. It is valid until the next turn, and
 // its methods return ErrStaleState afterwards, unless the connection is in the
@@ -27,6 +28,7 @@ func (ReadTraffic) isState()      {}
 func (WriteTraffic) isState()     {}
 func (PeerClosed) isState()       {}
 func (Closed) isState()           {}
+func (BlockedRead) isState()      {}
 
 // EncodeTLSData: a record is ready to be encoded, one of the handshake, an
 // alert or a key update. Each state is one record. It is offered again until
@@ -203,7 +205,12 @@ func (s WriteTraffic) AppendEncrypted(out, appData []byte) ([]byte, error) {
 
 // exhaust closes the write side because its key is used up.
 func (c *Conn) exhaust() {
-	c.exhausted, c.core.WriteClosed = true, true
+	c.exhausted = true
+	if c.half == writeHalf {
+		c.core.ExhaustWrite()
+		return
+	}
+	c.core.CloseWrite()
 	c.core.Out.Enqueue(record.Alert, append(c.core.Out.Buffer(), closeNotify...))
 	c.at = atMoved
 }
@@ -235,8 +242,9 @@ func (s WriteTraffic) QueueCloseNotify(out []byte) (int, error) {
 	if n := s.CloseNotifyLen(); len(out) < n {
 		return 0, &InsufficientSizeError{n}
 	}
-	s.c.core.WriteClosed = true
-	return s.c.core.Out.Seal(out, record.Alert, closeNotify), nil
+	n := s.c.core.Out.Seal(out, record.Alert, closeNotify)
+	s.c.core.CloseWrite()
+	return n, nil
 }
 
 // AppendCloseNotify does what QueueCloseNotify does, but appends to out.

@@ -58,26 +58,22 @@ func (r Reason) Because(err error) error {
 
 // Chosen is a refusal with an alert that the application has chosen.
 type Chosen struct {
-	Description Alert
-	Err         error
+	Alert Alert
+	Err   error
 }
-
-// Alert returns the choice.
-func (e *Chosen) Alert() Alert { return e.Description }
 
 func (e *Chosen) Error() string { return Refused.Error() + ": " + e.Err.Error() }
 
 // Unwrap makes both the reason and the cause reachable.
 func (e *Chosen) Unwrap() []error { return []error{Refused, e.Err} }
 
-// AlertOf returns the alert that the peer is sent for err: that of the first
-// reason or choice in its tree. What is underneath may be another connection's.
+// AlertOf returns the alert that the peer is sent for err. A choice counts if it
+// is err itself: one further down may have been made for another connection.
 func AlertOf(err error) Alert {
-	var first interface{ Alert() Alert }
-	if errors.As(err, &first) {
-		return first.Alert()
+	if chosen, ok := err.(*Chosen); ok {
+		return chosen.Alert
 	}
-	return Internal.Alert()
+	return Of(err).Alert()
 }
 
 // Of returns the reason in err's tree. An error that carries none is one of

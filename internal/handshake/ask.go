@@ -71,16 +71,11 @@ func (s *settlement) settle(rest func() (state, error)) error {
 func (s *settlement) withdraw() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	s.rest = nil
 	if s.over == nil {
 		s.over = ErrWithdrawn
 		s.done()
 	}
-}
-
-func (s *settlement) withdrawn() bool {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return s.over == ErrWithdrawn
 }
 
 func (s *settlement) done() {
@@ -116,6 +111,18 @@ func (s *settlement) Refuse(err error) error {
 
 func (c *Core) asks(what Asks) bool { return c.policy.Asks&what != 0 }
 
+// Stale returns a question that cannot be answered in place of none.
+func Stale[Q any, P interface {
+	*Q
+	Question
+}](q P) P {
+	if q == nil {
+		q = new(Q)
+		q.settled().withdraw()
+	}
+	return q
+}
+
 // ask puts a question, and leaves the handler.
 func (c *Core) ask(q Question) (state, error) {
 	c.question = q
@@ -135,7 +142,9 @@ func (c *Core) Answered() bool { return c.question.settled().answer() != nil }
 
 // answered takes the question off the table.
 func (c *Core) answered() func() (state, error) {
-	rest := c.question.settled().answer()
+	q := c.question.settled()
+	rest := q.answer()
+	q.withdraw() // what is left of it need not stay in memory
 	c.question = nil
 	return rest
 }
@@ -225,13 +234,12 @@ type SignatureQuestion struct {
 	then       func(signature []byte) (state, error)
 }
 
-// Sign makes the signature with the key at hand, unless nobody wants it any
-// more.
+// Sign makes the signature with the key at hand.
 func (q *SignatureQuestion) Sign() ([]byte, error) {
-	switch {
-	case q.withdrawn():
+	if q.Credential == nil {
 		return nil, ErrWithdrawn
-	case q.Credential.Key == nil:
+	}
+	if q.Credential.Key == nil {
 		return nil, errNoKey
 	}
 	return q.Scheme.Sign(q.Credential.Key, q.policy.Rand, q.Content)
@@ -274,17 +282,17 @@ type CertificateQuestion struct {
 	then         func(error) (state, error)
 }
 
-// Verify does what would be done inline, unless nobody wants to know any more.
-// What it finds counts if the answer is yet to come.
+// Verify does what would be done inline. What it finds counts if the answer is
+// yet to come.
 func (q *CertificateQuestion) Verify() error {
-	if q.withdrawn() {
+	if q.judge == nil {
 		return ErrWithdrawn
 	}
 	v := q.See()
 	err := q.judge.decide(&v, q.options)
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	if q.over == nil {
+	if q.over == nil && err == nil {
 		*q.verification = v
 	}
 	return err
@@ -294,6 +302,9 @@ func (q *CertificateQuestion) Verify() error {
 func (q *CertificateQuestion) See() Verification {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
+	if q.verification == nil {
+		return Verification{}
+	}
 	return *q.verification
 }
 
@@ -302,9 +313,10 @@ func (q *CertificateQuestion) Answer(verdict error) error {
 	return q.settle(func() (state, error) { return q.then(refusal(verdict)) })
 }
 
-// refusal gives a verdict a reason, and so an alert, if it has none.
+// refusal gives a verdict a reason, and so an alert, if it is not one of ours.
 func refusal(verdict error) error {
-	if reason := fault.Reason(0); verdict == nil || errors.As(verdict, &reason) {
+	switch verdict.(type) {
+	case nil, *fault.Error, *fault.Chosen:
 		return verdict
 	}
 	return fault.CertificateRefused.Because(verdict)
@@ -322,14 +334,3 @@ type RequestQuestion struct {
 func (q *RequestQuestion) Answer(credential *Credential) error {
 	return q.settle(func() (state, error) { return q.then(credential) })
 }
-
-// Unasked questions stand for those of zero states: nobody has put them, and
-// nobody can answer.
-var (
-	UnaskedHello       = &HelloQuestion{settlement: settlement{over: ErrWithdrawn}, Hello: new(wire.ClientHello)}
-	UnaskedSession     = &SessionQuestion{settlement: settlement{over: ErrWithdrawn}}
-	UnaskedEarlyData   = &EarlyDataQuestion{settlement: settlement{over: ErrWithdrawn}}
-	UnaskedSignature   = &SignatureQuestion{settlement: settlement{over: ErrWithdrawn}, Scheme: new(algo.Scheme), Credential: new(Credential)}
-	UnaskedCertificate = &CertificateQuestion{settlement: settlement{over: ErrWithdrawn}, verification: new(Verification)}
-	UnaskedRequest     = &RequestQuestion{settlement: settlement{over: ErrWithdrawn}, Request: new(wire.CertificateRequest)}
-)

@@ -237,7 +237,9 @@ func (c *Core) Forget() {
 // more of them.
 func (c *Core) ForgetTraffic() {
 	c.readSecret.Clear()
-	c.writeSecret.Clear()
+	if !c.split {
+		c.ForgetWriteTraffic()
+	}
 }
 
 // ExportEarly computes keying material from the early_exporter_secret, which

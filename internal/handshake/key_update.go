@@ -11,13 +11,16 @@ import (
 // Sections 4.7.3 and 7.2. When that is due, see dataRecords below; what a user
 // asks for, RefreshTrafficKeys in the root package.
 type traffic struct {
-	readSecret, writeSecret keyschedule.TrafficSecret
+	box  box    // between the halves: see split.go
+	owed uint32 // what the writer saw there last
+
+	writeSecret, readSecret keyschedule.TrafficSecret
 
 	writeEpoch uint64 // KeyUpdates sent
 	readEpoch  uint64 // KeyUpdates received
 	queued     bool   // a KeyUpdate of ours waits to be sealed
+	split      bool   // the connection has halves
 	idle       uint8  // post-handshake messages since the last data
-	requested  bool   // our update_requested has not been answered
 }
 
 // maxIdleMessages is how many KeyUpdates and tickets a peer may send without
@@ -37,7 +40,7 @@ func (c *Core) keyUpdate(m message) error {
 	if err := u.Parse(m.body()); err != nil {
 		return err
 	}
-	if !c.requested { // an answer to us is no flood
+	if !c.updateAnswered() { // an answer to us is no flood
 		if c.idle++; c.idle > maxIdleMessages {
 			return fault.TooManyKeyUpdates
 		}
@@ -54,10 +57,13 @@ func (c *Core) keyUpdate(m message) error {
 	}
 	c.readSecret = next
 	c.readEpoch++
-	c.requested = false
 	// One answer will do for many requests, and there is none after the end.
-	answered := c.queued && c.Out.Pending()
-	if u.UpdateRequested && !answered && !c.WriteClosed && c.writeEpoch < maxWriteEpoch {
+	switch {
+	case !u.UpdateRequested:
+	case c.split:
+		c.box.post(updateDue)
+	case c.queued && c.Out.Pending(), c.WriteClosed, c.writeEpoch == maxWriteEpoch:
+	default:
 		return c.UpdateKeys(false)
 	}
 	return nil
@@ -65,14 +71,14 @@ func (c *Core) keyUpdate(m message) error {
 
 // UpdateKeys queues a KeyUpdate and the key change that it announces.
 func (c *Core) UpdateKeys(request bool) error {
-	// Until the peer has answered, "the sender MUST NOT send another KeyUpdate
-	// with request_update set to update_requested".
-	u := wire.KeyUpdate{UpdateRequested: request && !c.requested}
+	if c.split {
+		return c.postRequest()
+	}
 	k, err := c.nextWriteKeys()
 	if err != nil {
 		return err
 	}
-	c.requested = c.requested || request
+	u := wire.KeyUpdate{UpdateRequested: request && c.mayRequest()}
 	c.queued = true
 	c.Out.Enqueue(record.Handshake, u.Append(c.Out.Buffer()))
 	c.Out.EnqueueKeys(k)
@@ -96,7 +102,11 @@ func (c *Core) nextWriteKeys() (*record.Keys, error) {
 }
 
 // SawData tells that the peer sent data, so that its key updates count anew.
-func (c *Core) SawData() { c.idle = 0 }
+func (c *Core) SawData() {
+	if c.idle != 0 { // or the writer's cache would have to follow
+		c.idle = 0
+	}
+}
 
 // keyUpdateLen is the content of a record that has nothing but a KeyUpdate.
 const keyUpdateLen = wire.HeaderLen + 1
@@ -110,7 +120,11 @@ func (c *Core) dataRecords(n int) (records, updates int) {
 	if c.secrets12 != nil {
 		return records, 0
 	}
-	if room := max(c.Out.Left(), 1) - 1; uint64(records) > room {
+	room := max(c.Out.Left(), 1) - 1
+	if c.owed&updateDue != 0 { // "prior to its next application data record"
+		room = 0
+	}
+	if uint64(records) > room {
 		updates = 1 + int((uint64(records)-room-1)/(c.Out.Limit()-1))
 	}
 	return records, updates
@@ -141,7 +155,7 @@ func (c *Core) SealedLen(n int) int {
 func (c *Core) SealData(dst, data []byte) (int, error) {
 	written := 0
 	for len(data) > 0 {
-		if c.Out.Left() <= 1 && c.secrets12 == nil {
+		if c.owed&updateDue != 0 || c.Out.Left() <= 1 && c.secrets12 == nil {
 			n, err := c.sealKeyUpdate(dst[written:])
 			if err != nil {
 				return 0, err
@@ -162,7 +176,7 @@ func (c *Core) sealKeyUpdate(dst []byte) (int, error) {
 		return 0, err
 	}
 	var message [keyUpdateLen]byte
-	u := wire.KeyUpdate{}
+	u := wire.KeyUpdate{UpdateRequested: c.takeUpdate()}
 	n := c.Out.Seal(dst, record.Handshake, u.Append(message[:0]))
 	c.Out.SetKeys(k)
 	return n, nil

@@ -134,7 +134,7 @@ func TestTheLastEpochIsTheLast(t *testing.T) {
 	p.complete()
 	p.server.writeEpoch = maxWriteEpoch - 1
 	for _, want := range []string{"KeyUpdate 00,", "", ""} {
-		p.client.requested = false
+		p.client.updateAnswered()
 		must(p.c.core.UpdateKeys(true))
 		p.queued(p.c)
 		if got := p.queued(p.s); got != want {

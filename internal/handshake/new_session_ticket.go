@@ -34,7 +34,7 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 	if lifetime > MaxLifetime {
 		return fault.IllegalParameter.With("ticket_lifetime of %d seconds", t.Lifetime)
 	}
-	c.Facts.Tickets++
+	c.countTicket()
 	if c.policy.Sessions == nil || lifetime == 0 || len(t.Ticket) > maxTicket {
 		return nil
 	}

@@ -177,7 +177,9 @@ func (c *Core) refuseRenegotiation() error {
 		return fault.Renegotiation
 	}
 	c.refused = true
-	if !c.WriteClosed {
+	if c.split {
+		c.box.post(refusalDue)
+	} else if !c.WriteClosed {
 		alert := fault.NoRenegotiationAlert
 		c.Out.Enqueue(record.Alert, append(c.Out.Buffer(), alert.Level(), byte(alert)))
 	}

@@ -86,7 +86,7 @@ func (j *Joiner) Empty() bool { return len(j.rest) == 0 && !j.Partial() }
 
 // Release gives the memory of joined messages back.
 func (j *Joiner) Release() {
-	if !j.Partial() {
+	if j.partial != nil && !j.Partial() {
 		j.partial, j.taken = nil, false
 	}
 }
