@@ -22,45 +22,45 @@ import (
 type askStory struct {
 	version  version
 	role     string
-	together bool // the client's flight is one record, and not cut at its questions
-	fragment int  // MaxFragmentSize
+	ask      baretls.Ask
+	fragment int // MaxFragmentSize
 	input    []byte
 	output   []byte
 	shown    []string
 }
 
-// newSide makes the side. Its questions are entered in shown, and answered when
-// some turns have moved the input around.
-func (st *askStory) newSide(t testing.TB, shown *[]exhibit) *side {
+// newSide makes the side.
+func (st *askStory) newSide(t testing.TB) *side {
 	t.Helper()
 	seed := [32]byte([]byte("one seed for the randomness of " + st.role[:1]))
-	cert := tlstest.ClientLeaf(tlstest.Ed25519, "client.example.com")
-	var s *side
 	if st.role == "client" {
 		config := st.version.client()
 		config.Groups = []tls.CurveID{tls.X25519, tls.CurveP256}
 		config.Rand, config.Time, config.MaxFragmentSize = rand.NewChaCha8(seed), noon, st.fragment
-		config.Certificates = []tls.Certificate{cert}
-		if config.Ask = clientAsks; st.together {
-			config.Ask = 0
-		}
+		config.Certificates = []tls.Certificate{tlstest.ClientLeaf(tlstest.Ed25519, "client.example.com")}
+		config.Ask = st.ask
 		c, err := baretls.NewClient(config, "example.com")
 		if err != nil {
 			t.Fatal(err)
 		}
-		s = newSide(t, st.role, &c.Conn)
-	} else {
-		config := st.version.server()
-		config.Certificates = []tls.Certificate{tlstest.Leaf(tlstest.Ed25519)}
-		config.Groups = []tls.CurveID{tls.CurveP256} // for a HelloRetryRequest
-		config.Rand, config.Time, config.MaxFragmentSize = rand.NewChaCha8(seed), noon, st.fragment
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-		config.ClientCAs, _ = tlstest.CA()
-		if config.Ask = serverAsks &^ baretls.AskSession; st.together {
-			config.Ask = baretls.AskPeerCertificate
-		}
-		s = newServer(t, config)
+		return newSide(t, st.role, &c.Conn)
 	}
+	config := st.version.server()
+	config.Certificates = []tls.Certificate{tlstest.Leaf(tlstest.Ed25519)}
+	config.Groups = []tls.CurveID{tls.CurveP256} // for a HelloRetryRequest
+	config.Rand, config.Time, config.MaxFragmentSize = rand.NewChaCha8(seed), noon, st.fragment
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	config.ClientCAs, _ = tlstest.CA()
+	config.Ask = st.ask
+	return newServer(t, config)
+}
+
+// newAnswered makes the side. Its questions are entered in shown, and answered
+// when some turns have moved the input around.
+func (st *askStory) newAnswered(t testing.TB, shown *[]exhibit) *side {
+	t.Helper()
+	cert := tlstest.ClientLeaf(tlstest.Ed25519, "client.example.com")
+	s := st.newSide(t)
 	s.answers(manner{"some turns later", 3, false}, func(q question) error {
 		*shown = append(*shown, exhibit{q, lookedAt(q)})
 		switch q := q.(type) { // the chain need not be verified each time
@@ -83,15 +83,23 @@ type exhibit struct {
 	shown string
 }
 
-// askStories runs the handshake once and returns both sides of it.
+// askStories runs the handshake once and returns both sides of it. If together,
+// the client's flight is one record, that is not cut at its questions, and the
+// server is asked about the front of it.
 func askStories(t testing.TB, v version, together bool, fragment int) []*askStory {
 	t.Helper()
-	told := []*askStory{{version: v, role: "client"}, {version: v, role: "server"}}
+	client, server := clientAsks, serverAsks&^baretls.AskSession
+	if together {
+		client, server = 0, baretls.AskPeerCertificate
+	}
+	told := []*askStory{
+		{version: v, role: "client", ask: client, fragment: fragment},
+		{version: v, role: "server", ask: server, fragment: fragment},
+	}
 	var shown [2][]exhibit
 	var sides []*side
 	for i, st := range told {
-		st.together, st.fragment = together, fragment
-		sides = append(sides, st.newSide(t, &shown[i]))
+		sides = append(sides, st.newAnswered(t, &shown[i]))
 	}
 	for moved := true; moved; {
 		moved = false
@@ -119,7 +127,7 @@ func askStories(t testing.TB, v version, together bool, fragment int) []*askStor
 func (st *askStory) wantSame(t *testing.T, how string, pieces ...[]byte) {
 	t.Helper()
 	var shown []exhibit
-	s := st.newSide(t, &shown)
+	s := st.newAnswered(t, &shown)
 	s.hostile = true
 	s.turns()
 	for _, piece := range pieces {
@@ -182,7 +190,7 @@ func TestAskHoldsTheRestOfARecord(t *testing.T) {
 		t.Fatalf("the client's last record has %d bytes, and there are %d questions: the story is another one", len(last), len(st.shown))
 	}
 	var shown []exhibit
-	s := st.newSide(t, &shown)
+	s := st.newAnswered(t, &shown)
 	s.hostile = true
 	s.give(st.input)
 	var left []int
