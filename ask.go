@@ -15,13 +15,18 @@ import (
 // Ask says which things that a handshake may have to wait for are to be states.
 // Without it they are decided inline, by the configuration and its functions.
 //
-// A state that asks is quiet: it comes after all that there is to send, turns
-// lead to it again as long as it is not answered, and records that are received
-// meanwhile are left alone. It is answered at once or later, from any
-// goroutine; the next turn after that goes on. What the state gives to look at
-// is valid for ever and must not be changed. An answer copies what it is given.
-// The second answer is ErrAlreadyAnswered, and one that comes when the
-// connection has failed or was abandoned is ErrStaleState; neither does
+// A state that asks is quiet: it comes after all that there is to send, and
+// turns lead to it again as long as it is not answered. Such states are equal
+// (==) if they are the same question. Nothing that is received meanwhile is
+// looked at, the end of the transport included, so there is no point in
+// receiving more than a buffer's worth. If the transport fails, Abandon the
+// connection.
+//
+// The answer is given at once or later, from any goroutine; the next turn after
+// that goes on. What the state gives to look at stays valid and must not be
+// changed, and neither must certificates and configurations of an answer; bytes
+// are copied. The second answer is ErrAlreadyAnswered, and one that comes when
+// the connection has failed or was abandoned is ErrStaleState; neither does
 // anything. Context, which every such state has, is done as soon as no answer
 // is wanted any more. A connection may be dropped without an answer.
 type Ask uint8
@@ -36,9 +41,12 @@ const (
 	// AskSignature: SignatureWanted, of both.
 	AskSignature = Ask(handshake.AskSignature)
 	// AskPeerCertificate: ServerCertificateReceived of clients, and
-	// ClientCertificateReceived of servers.
+	// ClientCertificateReceived of servers. A client then sends no early data,
+	// for it would before the answer.
 	AskPeerCertificate = Ask(handshake.AskPeerCertificate)
-	// AskCertificate: ClientCertificateRequested, of clients.
+	// AskCertificate: ClientCertificateRequested, of clients. It is not asked
+	// when a session is resumed, and the client then is who it was: use a
+	// config for each identity.
 	AskCertificate = Ask(handshake.AskCertificate)
 
 	askOfClients = AskPeerCertificate | AskCertificate | AskSignature
@@ -114,16 +122,26 @@ func chosen(alert tls.AlertError, reason error) (error, error) {
 type ClientHelloReceived struct{ q *handshake.HelloQuestion }
 
 // ClientHello is what the client offers.
-func (s ClientHelloReceived) ClientHello() *ClientHello { return viewHello(s.q.Hello) }
+func (s ClientHelloReceived) ClientHello() *ClientHello {
+	if s.q == nil {
+		return nil
+	}
+	return viewHello(s.q.Hello)
+}
 
 // Raw is the message as it came, with its header of 4 bytes.
-func (s ClientHelloReceived) Raw() []byte { return s.q.Raw }
+func (s ClientHelloReceived) Raw() []byte {
+	if s.q == nil {
+		return nil
+	}
+	return s.q.Raw
+}
 
 // Context is done when no answer is wanted any more.
-func (s ClientHelloReceived) Context() context.Context { return s.q.Context() }
+func (s ClientHelloReceived) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Accept goes on with the configuration of the connection.
-func (s ClientHelloReceived) Accept() error { return answered(s.q.Answer(nil)) }
+func (s ClientHelloReceived) Accept() error { return answered(handshake.Stale(s.q).Answer(nil)) }
 
 // Use goes on with another configuration, as if the connection had been made
 // with it. A *ConfigError says what is wrong with that; then the state waits
@@ -133,7 +151,7 @@ func (s ClientHelloReceived) Use(config *ServerConfig) error {
 	if err != nil {
 		return err
 	}
-	return answered(s.q.Answer(policy))
+	return answered(handshake.Stale(s.q).Answer(policy))
 }
 
 // Refuse ends the connection with an alert: handshake_failure (40),
@@ -145,7 +163,7 @@ func (s ClientHelloReceived) Refuse(alert tls.AlertError, reason error) error {
 	if err != nil {
 		return err
 	}
-	return answered(s.q.Refuse(refusal))
+	return answered(handshake.Stale(s.q).Refuse(refusal))
 }
 
 // SessionWanted asks for a session of the SessionStore, which is then not asked
@@ -154,18 +172,30 @@ type SessionWanted struct{ q *handshake.SessionQuestion }
 
 // Name is the name that the client gave, of 32 bytes: Put may have been called
 // with it, or never.
-func (s SessionWanted) Name() string { return string(s.q.Ticket) }
+func (s SessionWanted) Name() string {
+	if s.q == nil {
+		return ""
+	}
+	return string(s.q.Ticket)
+}
 
 // ProtocolVersion is that of the connection and so of the session.
-func (s SessionWanted) ProtocolVersion() uint16 { return s.q.Version }
+func (s SessionWanted) ProtocolVersion() uint16 {
+	if s.q == nil {
+		return 0
+	}
+	return s.q.Version
+}
 
 // Context is done when no answer is wanted any more.
-func (s SessionWanted) Context() context.Context { return s.q.Context() }
+func (s SessionWanted) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Answer goes on with the session that Put was given, or with a full handshake
 // if it is nil, or cannot be used. The rules are those of SessionStore.Take:
 // nobody may ever be given the session again.
-func (s SessionWanted) Answer(session []byte) error { return answered(s.q.Answer(session)) }
+func (s SessionWanted) Answer(session []byte) error {
+	return answered(handshake.Stale(s.q).Answer(session))
+}
 
 // EarlyDataOffered asks whether 0-RTT data may be accepted. It comes after all
 // that can be checked without a register; the ReplayGuard is then not asked.
@@ -173,21 +203,31 @@ type EarlyDataOffered struct{ q *handshake.EarlyDataQuestion }
 
 // Flight identifies the client's first flight: what a register of replays has
 // to remember (RFC 9846, Section 8.2). It is not secret.
-func (s EarlyDataOffered) Flight() [32]byte { return s.q.Flight }
+func (s EarlyDataOffered) Flight() [32]byte {
+	if s.q == nil {
+		return [32]byte{}
+	}
+	return s.q.Flight
+}
 
 // Expires is when a replay would be refused in any case, and the register may
 // forget the flight. A register that has lost what it knew must accept nothing
 // before that time has passed once.
-func (s EarlyDataOffered) Expires() time.Time { return s.q.Expires }
+func (s EarlyDataOffered) Expires() time.Time {
+	if s.q == nil {
+		return time.Time{}
+	}
+	return s.q.Expires
+}
 
 // Context is done when no answer is wanted any more.
-func (s EarlyDataOffered) Context() context.Context { return s.q.Context() }
+func (s EarlyDataOffered) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Accept goes on with the early data: the flight is new.
-func (s EarlyDataOffered) Accept() error { return answered(s.q.Answer(true)) }
+func (s EarlyDataOffered) Accept() error { return answered(handshake.Stale(s.q).Answer(true)) }
 
 // Reject goes on without: the client will send its data again.
-func (s EarlyDataOffered) Reject() error { return answered(s.q.Answer(false)) }
+func (s EarlyDataOffered) Reject() error { return answered(handshake.Stale(s.q).Answer(false)) }
 
 // SignatureWanted asks for a signature by the key of a certificate of this
 // side: the proof of that key, in a CertificateVerify (RFC 9846, Section 4.5.2)
@@ -196,28 +236,46 @@ func (s EarlyDataOffered) Reject() error { return answered(s.q.Answer(false)) }
 type SignatureWanted struct{ q *handshake.SignatureQuestion }
 
 // Scheme is the scheme to sign with.
-func (s SignatureWanted) Scheme() tls.SignatureScheme { return s.q.Scheme.ID }
+func (s SignatureWanted) Scheme() tls.SignatureScheme {
+	if s.q == nil {
+		return 0
+	}
+	return s.q.Scheme.ID
+}
 
 // Content is what is to be signed: as it is, not hashed. That is the scheme's.
-func (s SignatureWanted) Content() []byte { return s.q.Content }
+func (s SignatureWanted) Content() []byte {
+	if s.q == nil {
+		return nil
+	}
+	return s.q.Content
+}
 
 // Certificate is the certificate whose key has to sign.
-func (s SignatureWanted) Certificate() *x509.Certificate { return s.q.Credential.Leaf }
+func (s SignatureWanted) Certificate() *x509.Certificate {
+	if s.q == nil {
+		return nil
+	}
+	return s.q.Credential.Leaf
+}
 
 // Context is done when no answer is wanted any more.
-func (s SignatureWanted) Context() context.Context { return s.q.Context() }
+func (s SignatureWanted) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Sign makes the signature with the PrivateKey of the tls.Certificate, on the
 // goroutine that calls it: s.Answer(s.Sign()) is what would be done inline.
-func (s SignatureWanted) Sign() ([]byte, error) { return s.q.Sign() }
+func (s SignatureWanted) Sign() ([]byte, error) {
+	signature, err := handshake.Stale(s.q).Sign()
+	return signature, answered(err)
+}
 
 // Answer goes on with the signature. With an error the connection fails, with
 // the alert internal_error.
 func (s SignatureWanted) Answer(signature []byte, err error) error {
 	if err != nil {
-		return answered(s.q.Refuse(fault.Internal.Because(err)))
+		return answered(handshake.Stale(s.q).Refuse(fault.Internal.Because(err)))
 	}
-	return answered(s.q.Answer(signature))
+	return answered(handshake.Stale(s.q).Answer(signature))
 }
 
 // ServerCertificateReceived asks whether the server is acceptable. It comes
@@ -231,20 +289,26 @@ type ServerCertificateReceived struct {
 func (s ServerCertificateReceived) Verification() PeerVerification { return verificationOf(s.q) }
 
 // Resumed reports whether the certificates are those of the session.
-func (s ServerCertificateReceived) Resumed() bool { return s.q.Resumed }
+func (s ServerCertificateReceived) Resumed() bool {
+	if s.q == nil {
+		return false
+	}
+	return s.q.Resumed
+}
 
 // Context is done when no answer is wanted any more.
-func (s ServerCertificateReceived) Context() context.Context { return s.q.Context() }
+func (s ServerCertificateReceived) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Verify does what the configuration says, on the goroutine that calls it:
 // s.Answer(s.Verify()) is what would be done inline. It is what finds
 // VerifiedChains.
-func (s ServerCertificateReceived) Verify() error { return s.q.Verify() }
+func (s ServerCertificateReceived) Verify() error { return answered(handshake.Stale(s.q).Verify()) }
 
 // Answer accepts the server if the verdict is nil. Otherwise the connection
-// fails with the alert that goes with an error of Verify, or bad_certificate.
+// fails with the alert that goes with an error of Verify, as it was returned, or
+// bad_certificate.
 func (s ServerCertificateReceived) Answer(verdict error) error {
-	return answered(s.q.Answer(verdict))
+	return answered(handshake.Stale(s.q).Answer(verdict))
 }
 
 // Refuse ends the connection with an alert: see ClientHelloReceived.
@@ -263,21 +327,28 @@ type ClientCertificateReceived struct {
 func (s ClientCertificateReceived) Verification() PeerVerification { return verificationOf(s.q) }
 
 // Resumed reports whether the certificates are those of a session that the
-// client offers. A refusal then leads to a full handshake.
-func (s ClientCertificateReceived) Resumed() bool { return s.q.Resumed }
+// client offers. An Answer that does not accept them then leads to a full
+// handshake; Refuse ends the connection all the same.
+func (s ClientCertificateReceived) Resumed() bool {
+	if s.q == nil {
+		return false
+	}
+	return s.q.Resumed
+}
 
 // Context is done when no answer is wanted any more.
-func (s ClientCertificateReceived) Context() context.Context { return s.q.Context() }
+func (s ClientCertificateReceived) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Verify does what the configuration says, on the goroutine that calls it:
 // s.Answer(s.Verify()) is what would be done inline. It is what finds
 // VerifiedChains.
-func (s ClientCertificateReceived) Verify() error { return s.q.Verify() }
+func (s ClientCertificateReceived) Verify() error { return answered(handshake.Stale(s.q).Verify()) }
 
 // Answer accepts the client if the verdict is nil. Otherwise the connection
-// fails with the alert that goes with an error of Verify, or bad_certificate.
+// fails with the alert that goes with an error of Verify, as it was returned, or
+// bad_certificate; see Resumed for what happens then.
 func (s ClientCertificateReceived) Answer(verdict error) error {
-	return answered(s.q.Answer(verdict))
+	return answered(handshake.Stale(s.q).Answer(verdict))
 }
 
 // Refuse ends the connection with an alert: see ClientHelloReceived.
@@ -286,7 +357,7 @@ func (s ClientCertificateReceived) Refuse(alert tls.AlertError, reason error) er
 }
 
 func verificationOf(q *handshake.CertificateQuestion) PeerVerification {
-	v := q.See()
+	v := handshake.Stale(q).See()
 	return viewVerification(&v)
 }
 
@@ -295,7 +366,7 @@ func refuse(q *handshake.CertificateQuestion, alert tls.AlertError, reason error
 	if err != nil {
 		return err
 	}
-	return answered(q.Answer(refusal))
+	return answered(handshake.Stale(q).Answer(refusal))
 }
 
 // ClientCertificateRequested asks which certificate the server is to get, if
@@ -306,10 +377,15 @@ type ClientCertificateRequested struct {
 }
 
 // Request is what the server wants.
-func (s ClientCertificateRequested) Request() *CertificateRequest { return viewRequest(s.q.Request) }
+func (s ClientCertificateRequested) Request() *CertificateRequest {
+	if s.q == nil {
+		return nil
+	}
+	return viewRequest(s.q.Request)
+}
 
 // Context is done when no answer is wanted any more.
-func (s ClientCertificateRequested) Context() context.Context { return s.q.Context() }
+func (s ClientCertificateRequested) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Answer goes on with the certificate, or with none if it is nil or does not
 // fit the request: the server decides what becomes of that. An error is
@@ -318,11 +394,11 @@ func (s ClientCertificateRequested) Context() context.Context { return s.q.Conte
 // internal_error.
 func (s ClientCertificateRequested) Answer(cert *tls.Certificate, err error) error {
 	if err != nil {
-		return answered(s.q.Refuse(fault.Internal.Because(err)))
+		return answered(handshake.Stale(s.q).Refuse(fault.Internal.Because(err)))
 	}
-	credential, err := credential(cert, nil, s.q.Asks)
+	credential, err := credential(cert, nil, handshake.Stale(s.q).Asks)
 	if err != nil {
 		return fmt.Errorf("baretls: %w", err)
 	}
-	return answered(s.q.Answer(credential))
+	return answered(handshake.Stale(s.q).Answer(credential))
 }

@@ -537,7 +537,8 @@ func benchMust[T any](v T, err error) T {
 type loopEnd struct {
 	conn     *baretls.Conn
 	in, out  []byte
-	received int // bytes of data
+	received int                       // bytes of data
+	answer   func(baretls.State) error // to states that ask
 }
 
 // run takes turns until the state is quiet, and hands what is to be sent to
@@ -563,6 +564,10 @@ func (e *loopEnd) run(peer *loopEnd) error {
 			}
 		case baretls.BlockedHandshake, baretls.WriteTraffic, baretls.Closed:
 			quiet = true
+		default:
+			if e.answer != nil {
+				err = e.answer(state)
+			}
 		}
 		if err != nil {
 			return err

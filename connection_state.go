@@ -98,6 +98,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		CipherSuite:                 f.Suite,
 		CurveID:                     f.Group,
 		NegotiatedProtocol:          f.ALPN,
+		NegotiatedProtocolIsMutual:  true, // which is all it ever is, but net/http asks
 		ServerName:                  f.ServerName,
 		PeerCertificates:            f.PeerCertificates,
 		VerifiedChains:              f.VerifiedChains,

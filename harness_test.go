@@ -40,6 +40,9 @@ type side struct {
 	// on, if it is set, sees each state first, and returns true if that was
 	// all there was to do.
 	on func(baretls.State) bool
+	// ask, if it is set, sees each state that asks, and returns false if that is
+	// not answered and has to wait.
+	ask func(question) bool
 }
 
 // A pair is a client and a server that are connected.
@@ -260,6 +263,8 @@ func (s *side) handle(state baretls.State) (more int, quiet bool) {
 		quiet = true
 	case baretls.WriteTraffic, baretls.Closed:
 		quiet = true
+	case question:
+		quiet = s.ask == nil || !s.ask(state)
 	default:
 		s.t.Fatalf("%s: unknown state %T", s.role, state)
 	}

@@ -22,9 +22,9 @@ type Status struct {
 // ProcessTLSRecords is a turn: it takes the TLS bytes that have been received
 // and not yet discarded, and says what to do next. Call it again, with what is
 // left of the bytes and what has come in addition, until the state is a quiet
-// one: BlockedHandshake, WriteTraffic, Closed, or one that was asked for and
-// waits for its answer. Only then is it time to receive more; see the package
-// documentation for the loop.
+// one: BlockedHandshake, WriteTraffic or Closed, when it is time to receive
+// more, or one that was asked for, when it is time to wait for the answer; see
+// the package documentation for the loop.
 //
 // Records are opened in place, so the bytes of incoming change. Nothing of
 // them is claimed between turns: what Discard does not count may be moved,
@@ -378,19 +378,26 @@ func (c *Conn) end(err *Error) {
 // ErrAbandoned is using a connection after Abandon.
 var ErrAbandoned = errors.New("baretls: the connection has been abandoned")
 
-// Abandon ends the connection at once, without a word to the peer: its secrets
-// are cleared, and a question that waits is withdrawn. A connection that is
-// merely dropped leaks nothing either; its secrets then stay in memory until
-// they are overwritten. After Split it may be called from any goroutine, and
-// each half clears its secrets when it is used next.
+// Abandon ends the connection at once, without a word to the peer: what waits
+// to be sent is dropped, a question that waits is withdrawn, and secrets are
+// cleared as far as Go lets us. A connection that is merely dropped leaks
+// nothing either; its secrets then stay in memory until they are overwritten.
+// After Split it may be called from any goroutine, and each half clears its
+// secrets when it is used next.
 func (c *Conn) Abandon() {
 	switch failure := localError(ErrAbandoned); {
+	case c.core == nil:
+		return
 	case c.link != nil:
 		c.postFailure(failure, fault.None)
-	case c.core != nil && c.err == nil:
+		return
+	case c.err == nil:
 		c.end(failure)
-		c.at = atFailed
+	default: // there may be an alert
+		c.unsent = false
+		c.core.Out.Drop()
 	}
+	c.at = atFailed
 }
 
 // CloseInput tells that the transport has ended and no more bytes will come.

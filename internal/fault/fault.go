@@ -67,10 +67,10 @@ func (e *Chosen) Error() string { return Refused.Error() + ": " + e.Err.Error() 
 // Unwrap makes both the reason and the cause reachable.
 func (e *Chosen) Unwrap() []error { return []error{Refused, e.Err} }
 
-// AlertOf returns the alert that the peer is sent for err.
+// AlertOf returns the alert that the peer is sent for err. A choice counts if it
+// is err itself: one further down may have been made for another connection.
 func AlertOf(err error) Alert {
-	var chosen *Chosen
-	if errors.As(err, &chosen) {
+	if chosen, ok := err.(*Chosen); ok {
 		return chosen.Alert
 	}
 	return Of(err).Alert()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,6 +71,7 @@ func (s *settlement) settle(rest func() (state, error)) error {
 func (s *settlement) withdraw() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	s.rest = nil
 	if s.over == nil {
 		s.over = ErrWithdrawn
 		s.done()
@@ -109,6 +111,18 @@ func (s *settlement) Refuse(err error) error {
 
 func (c *Core) asks(what Asks) bool { return c.policy.Asks&what != 0 }
 
+// Stale returns a question that cannot be answered in place of none.
+func Stale[Q any, P interface {
+	*Q
+	Question
+}](q P) P {
+	if q == nil {
+		q = new(Q)
+		q.settled().withdraw()
+	}
+	return q
+}
+
 // ask puts a question, and leaves the handler.
 func (c *Core) ask(q Question) (state, error) {
 	c.question = q
@@ -128,7 +142,9 @@ func (c *Core) Answered() bool { return c.question.settled().answer() != nil }
 
 // answered takes the question off the table.
 func (c *Core) answered() func() (state, error) {
-	rest := c.question.settled().answer()
+	q := c.question.settled()
+	rest := q.answer()
+	q.withdraw() // what is left of it need not stay in memory
 	c.question = nil
 	return rest
 }
@@ -220,6 +236,9 @@ type SignatureQuestion struct {
 
 // Sign makes the signature with the key at hand.
 func (q *SignatureQuestion) Sign() ([]byte, error) {
+	if q.Credential == nil {
+		return nil, ErrWithdrawn
+	}
 	if q.Credential.Key == nil {
 		return nil, errNoKey
 	}
@@ -239,10 +258,11 @@ func (q *SignatureQuestion) Answer(signature []byte) error {
 	})
 }
 
-// sign has content signed. It must not change afterwards.
+// sign has content signed. It must not change afterwards, and who is asked may
+// append to it.
 func (c *Core) sign(credential *Credential, scheme *algo.Scheme, content []byte, then func(signature []byte) (state, error)) (state, error) {
 	if c.asks(AskSignature) {
-		return c.ask(&SignatureQuestion{Scheme: scheme, Content: content, Credential: credential, policy: c.policy, then: then})
+		return c.ask(&SignatureQuestion{Scheme: scheme, Content: slices.Clip(content), Credential: credential, policy: c.policy, then: then})
 	}
 	signature, err := scheme.Sign(credential.Key, c.policy.Rand, content)
 	if err != nil {
@@ -265,11 +285,14 @@ type CertificateQuestion struct {
 // Verify does what would be done inline. What it finds counts if the answer is
 // yet to come.
 func (q *CertificateQuestion) Verify() error {
+	if q.judge == nil {
+		return ErrWithdrawn
+	}
 	v := q.See()
 	err := q.judge.decide(&v, q.options)
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	if q.over == nil {
+	if q.over == nil && err == nil {
 		*q.verification = v
 	}
 	return err
@@ -279,6 +302,9 @@ func (q *CertificateQuestion) Verify() error {
 func (q *CertificateQuestion) See() Verification {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
+	if q.verification == nil {
+		return Verification{}
+	}
 	return *q.verification
 }
 
@@ -287,9 +313,10 @@ func (q *CertificateQuestion) Answer(verdict error) error {
 	return q.settle(func() (state, error) { return q.then(refusal(verdict)) })
 }
 
-// refusal gives a verdict a reason, and so an alert, if it has none.
+// refusal gives a verdict a reason, and so an alert, if it is not one of ours.
 func refusal(verdict error) error {
-	if reason := fault.Reason(0); verdict == nil || errors.As(verdict, &reason) {
+	switch verdict.(type) {
+	case nil, *fault.Error, *fault.Chosen:
 		return verdict
 	}
 	return fault.CertificateRefused.Because(verdict)

@@ -156,7 +156,8 @@ func (c *Client) serverOptions(now time.Time) *x509.VerifyOptions {
 // judgeAgain decides whether a server that a session is with would be accepted
 // today. The chain that was verified then need only be valid still, for the
 // session is of a configuration that verifies alike. Who is to be asked is
-// asked later, if the server takes the session.
+// asked later, if the server takes the session; until then there is no early
+// data.
 func (c *Client) judgeAgain(s *Session) error {
 	if _, err := s.certificates(); err != nil || c.asks(AskPeerCertificate) {
 		return err

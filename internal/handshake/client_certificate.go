@@ -160,18 +160,31 @@ func (s *Server) certificateVerify(m message) (state, error) {
 
 // judgeAgain decides whether the client that a session is with would be
 // accepted today: by this policy and its authorities, not by those that the
-// session was made under (CVE-2025-68121).
+// session was made under (CVE-2025-68121). A client that would not be, or has to
+// prove itself first, gets a full handshake; one that is refused with an alert
+// gets that.
 func (s *Server) judgeAgain(session *Session, then func(ok bool) (state, error)) (state, error) {
+	decided := func(ok bool) (state, error) {
+		if !ok {
+			session.Clear()
+		}
+		s.candidate = nil
+		return then(ok)
+	}
 	if len(session.PeerChain) == 0 {
-		return then(!s.requiresCertificate())
+		return decided(!s.requiresCertificate())
 	}
 	certs, err := session.certificates()
 	if err != nil || s.policy.ClientAuth == tls.NoClientCert {
-		return then(false)
+		return decided(false)
 	}
+	s.candidate = session
 	v := (&chain{certs: certs}).verification(s.Facts.ServerName, s.policy.Now())
 	return s.judge(&s.policy.Judge, v, s.clientOptions(v), true, func(err error) (state, error) {
+		if _, ok := err.(*fault.Chosen); ok {
+			return 0, err
+		}
 		session.chains = v.VerifiedChains
-		return then(err == nil)
+		return decided(err == nil)
 	})
 }

@@ -33,7 +33,7 @@ type zeroRTT struct {
 
 // offerEarlyData adds early_data to the hello if the session allows it.
 func (c *Client) offerEarlyData() {
-	if !c.policy.EarlyData || c.session.MaxEarlyData == 0 {
+	if !c.policy.EarlyData || c.session.MaxEarlyData == 0 || c.asks(AskPeerCertificate) {
 		return
 	}
 	suite := c.policy.suiteOf(tls.VersionTLS13, c.session.Suite)
@@ -188,7 +188,11 @@ func (s *Server) fresh(then func(bool) (state, error)) (state, error) {
 	}
 	flight, expires := sha256.Sum256(s.binder[:]), now.Add(2*EarlyDataWindow)
 	if s.asks(AskEarlyData) {
-		return s.ask(&EarlyDataQuestion{Flight: flight, Expires: expires, then: then})
+		return s.ask(&EarlyDataQuestion{Flight: flight, Expires: expires, then: func(fresh bool) (state, error) {
+			// A register forgets at Expires what an answer may come after.
+			late := s.policy.Now().Sub(s.session.Created)-s.sessionAge > EarlyDataWindow
+			return then(fresh && !late)
+		}})
 	}
 	if s.sessionOnce {
 		return then(true) // Section 8.1

@@ -93,6 +93,7 @@ type serverHandshake struct {
 	ignorePSK  bool // of a second hello that does not offer what the first did
 
 	session      *Session // that is resumed; nil: none
+	candidate    *Session // that may be, once its certificates are judged
 	sessionIndex int      // of its PSK in the hello
 	sessionOnce  bool     // its ticket cannot be redeemed again
 	sessionAge   time.Duration
@@ -114,7 +115,7 @@ func (s *Server) Init(policy *ServerPolicy) {
 	s.Core.init(&policy.Policy)
 	// To a stateless server the first record may be the client's second:
 	// Section 4.3.2.
-	s.TakesCCS = policy.CookieKey != nil
+	s.TakesCCS = policy.CookieKey != nil || s.asks(AskClientHello)
 }
 
 // adopt goes on under another policy.
@@ -168,8 +169,10 @@ func (s *Server) ResumptionData() []byte {
 func (s *Server) Forget() {
 	if s.serverHandshake != nil {
 		s.clientApp.Clear()
-		if s.session != nil {
-			s.session.Clear()
+		for _, session := range []*Session{s.session, s.candidate} {
+			if session != nil {
+				session.Clear()
+			}
 		}
 		s.serverHandshake = nil
 	}
