@@ -23,17 +23,20 @@ type Conn struct {
 	closed   atomic.Bool  // by Close
 	writing  atomic.Int32 // calls that write, or wait to
 
+	// Who does the handshake has this lock, and what is the reader's later.
+	handshakeMu sync.Mutex
+
 	// What the reader owns.
 	readMu    sync.Mutex
 	reader    *baretls.ReadHalf
 	in        input
-	payload   []byte // a part of in that was opened and not yet read
-	readErr   error  // why there will be no more
-	hasRead   bool   // Read was called
+	payload   []byte      // a part of in that was opened and not yet read
+	readErr   error       // why there will be no more
+	hasRead   atomic.Bool // Read was called
 	readEarly atomic.Bool
 
-	// What the writer owns; and the turns, as long as the handshake goes on,
-	// which needs both locks to use what was received. This one is taken last.
+	// What the writer owns; and the turns, as long as the handshake goes on.
+	// This lock is taken last.
 	writeMu   sync.Mutex
 	writer    *baretls.WriteHalf
 	outBuf    *buffer
@@ -167,13 +170,13 @@ func (c *Conn) Close() error {
 	watchdog := time.AfterFunc(closePatience, func() { c.socket.Close() })
 	defer watchdog.Stop()
 	c.sayGoodbye()
-	if c.readMu.TryLock() { // nobody reads, nor will
-		c.drain()
-		c.in.drop()
-		c.payload = nil
-		c.readMu.Unlock()
-	}
+	c.drain()
 	err := c.socket.Close()
+	c.tidyInput()
+	if c.writeMu.TryLock() { // who has it finds the socket closed, and does the same
+		c.dropOutput()
+		c.writeMu.Unlock()
+	}
 	if c.complete.Load() {
 		c.tls.Abandon() // clears the secrets
 	}
@@ -191,7 +194,6 @@ func (c *Conn) sayGoodbye() {
 	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	defer c.dropOutput()
 	if len(c.out) > 0 { // of a Write that was cut off, by us or by a deadline
 		return
 	}
@@ -209,15 +211,21 @@ func (c *Conn) finishHalfway() bool {
 		return false
 	}
 	c.socket.SetDeadline(time.Now().Add(closePatience))
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	return c.drive(c.complete.Load) == nil
+	return c.handshake(c.complete.Load) == nil
 }
 
 // drain reads what is here, so that systems do not reset the connection for
 // being closed with something unread, and waits for the peer's end if tickets
-// may be under way.
+// may be under way. If somebody reads, nothing is unread.
 func (c *Conn) drain() {
+	if !c.readMu.TryLock() {
+		return
+	}
+	defer c.readMu.Unlock()
+	if !c.handshakeMu.TryLock() {
+		return
+	}
+	defer c.handshakeMu.Unlock()
 	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && c.awaitsTickets() && half.CloseWrite() == nil {
 		c.socket.SetReadDeadline(time.Now().Add(closePatience))
 		for {
@@ -242,7 +250,7 @@ func (c *Conn) drain() {
 func (c *Conn) awaitsTickets() bool {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	return !c.isServer() && c.complete.Load() && c.written && c.writeErr == nil && !c.hasRead && c.readErr == nil &&
+	return !c.isServer() && c.complete.Load() && c.written && c.writeErr == nil && !c.hasRead.Load() && c.readErr == nil &&
 		c.tls.ProtocolVersion() == tls.VersionTLS13 && c.tls.TicketsReceived() == 0
 }
 

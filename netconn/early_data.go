@@ -52,9 +52,9 @@ func (c *Conn) addEarlyData(hello baretls.TransmitTLSData) (err error) {
 // data is kept, as much as MaxEarlyData allows, until the client has proved to
 // be there. It is to be called before anything is read.
 func (c *Conn) AllowEarlyReads() {
-	c.readMu.Lock()
+	c.handshakeMu.Lock()
+	defer c.handshakeMu.Unlock()
 	c.early.reads = true
-	c.readMu.Unlock()
 }
 
 // ReadEarly reports whether what Read has returned last is 0-RTT data that may
@@ -66,7 +66,7 @@ func (c *Conn) ReadEarly() bool { return c.readEarly.Load() }
 // the handshake.
 func (c *Conn) hasEarlyData() bool { return c.early.reads && len(c.early.in) > 0 }
 
-// readEarlyData reads it. The caller holds readMu.
+// readEarlyData reads it. The caller holds the lock of the input.
 func (c *Conn) readEarlyData(p []byte) int {
 	n := copy(p, c.early.in)
 	if c.early.in = c.early.in[n:]; len(c.early.in) == 0 {

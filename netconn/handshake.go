@@ -34,15 +34,33 @@ func (c *Conn) HandshakeContext(ctx context.Context) (err error) {
 			}
 		}()
 	}
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	return c.drive(c.complete.Load)
+	return c.handshake(c.complete.Load)
 }
 
-// drive takes the handshake on until it is done, or complete. The caller holds
-// readMu.
+// handshake takes the handshake on until it is done, or complete. One goroutine
+// does so, and the others wait for it.
+func (c *Conn) handshake(done func() bool) error {
+	if c.complete.Load() {
+		return nil
+	}
+	defer c.tidyInput()
+	c.handshakeMu.Lock()
+	defer c.handshakeMu.Unlock()
+	return c.drive(done)
+}
+
+// await is handshake for those who were not asked for one.
+func (c *Conn) await(done func() bool) error {
+	err := c.handshake(done)
+	if err != nil {
+		c.answerHTTP()
+	}
+	return err
+}
+
+// drive receives, and takes turns. The caller holds handshakeMu.
 func (c *Conn) drive(done func() bool) error {
-	for {
+	for !c.complete.Load() { // asked first, for a Write may have the lock for long
 		need, err := c.turns(done)
 		if need == 0 || err != nil {
 			return err
@@ -58,6 +76,7 @@ func (c *Conn) drive(done func() bool) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // turns takes turns until the handshake is done, or needs so many bytes more.
@@ -86,7 +105,7 @@ func (c *Conn) turns(done func() bool) (need int, err error) {
 
 // turn takes a turn and does what its state asks for. Once the handshake is
 // complete and has been sent, it divides the connection. The caller holds
-// writeMu, and readMu as well unless it hands in nothing.
+// writeMu, and handshakeMu as well unless it hands in nothing.
 func (c *Conn) turn(incoming []byte) (baretls.State, error) {
 	if err := c.mayHandshake(); err != nil {
 		return nil, err

@@ -13,13 +13,20 @@ import (
 // ended before. It does the handshake if that has not been done; a client that
 // speaks HTTP to a server is then answered like net/http does.
 func (c *Conn) Read(p []byte) (n int, err error) {
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	defer c.rest()
-	if err := c.beforeRead(); err != nil {
-		return 0, err
+	c.hasRead.Store(true)
+	if !c.complete.Load() {
+		if n, err := c.readHandshaking(p); n > 0 || err != nil {
+			return n, err
+		}
 	}
-	if len(c.early.in) > 0 {
+	c.readMu.Lock()
+	defer c.rest()
+	switch {
+	case c.closed.Load():
+		return 0, net.ErrClosed
+	case len(p) == 0:
+		return 0, nil
+	case len(c.early.in) > 0:
 		return c.readEarlyData(p), nil
 	}
 	for n < len(p) {
@@ -40,15 +47,34 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// readHandshaking does the handshake, or the part of it before 0-RTT data,
+// which it reads.
+func (c *Conn) readHandshaking(p []byte) (n int, err error) {
+	defer c.tidyInput()
+	c.handshakeMu.Lock()
+	defer c.handshakeMu.Unlock()
+	if err := c.drive(c.hasEarlyData); err != nil {
+		c.answerHTTP()
+		return 0, err
+	}
+	if !c.complete.Load() {
+		n = c.readEarlyData(p)
+	}
+	return n, nil
+}
+
 // WriteTo writes all that is read to w, straight from where it was decrypted,
 // until the peer's close_notify. What w does not take is left to be read.
 func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
+	c.hasRead.Store(true)
+	if err := c.await(c.complete.Load); err != nil {
+		return 0, err
+	}
 	c.readMu.Lock()
-	defer c.readMu.Unlock()
 	defer c.rest()
 	for {
-		if err := c.beforeRead(); err != nil {
-			return n, err
+		if c.closed.Load() {
+			return n, net.ErrClosed
 		}
 		from := &c.payload
 		if len(c.early.in) > 0 {
@@ -70,21 +96,6 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 			return n, err
 		}
 	}
-}
-
-// beforeRead does the handshake, or the part of it before 0-RTT data.
-func (c *Conn) beforeRead() error {
-	c.hasRead = true
-	if !c.complete.Load() {
-		if err := c.drive(c.hasEarlyData); err != nil {
-			c.answerHTTP()
-			return err
-		}
-	}
-	if c.closed.Load() {
-		return net.ErrClosed
-	}
-	return nil
 }
 
 // next opens the next record with a payload, or fails. It waits for one if it
@@ -110,6 +121,7 @@ func (c *Conn) next(wait bool) error {
 			c.payload = record.Payload
 		case baretls.PeerClosed, baretls.Closed:
 			c.readErr = io.EOF
+			c.in.drop() // whatever follows
 		case baretls.BlockedRead:
 			if !wait {
 				return nil
@@ -127,14 +139,33 @@ func (c *Conn) next(wait bool) error {
 	return nil
 }
 
-// rest gives back what the connection does not need until the next Read.
+// rest ends a call that reads: it gives back what the connection does not need
+// until the next.
 func (c *Conn) rest() {
-	switch {
-	case c.closed.Load(), c.readErr != nil && len(c.payload) == 0:
-		c.payload = nil
-		c.in.drop()
-	case len(c.payload) == 0:
+	if len(c.payload) == 0 {
 		c.payload = nil
 		c.in.tidy()
 	}
+	c.readMu.Unlock()
+	if c.closed.Load() {
+		c.tidyInput()
+	}
+}
+
+// tidyInput gives the buffer back if nothing is in it, and the one of a closed
+// connection in any case. If somebody reads, that is left to him.
+func (c *Conn) tidyInput() {
+	if !c.readMu.TryLock() {
+		return
+	}
+	defer c.readMu.Unlock()
+	if !c.handshakeMu.TryLock() {
+		return
+	}
+	defer c.handshakeMu.Unlock()
+	if c.closed.Load() {
+		c.payload = nil
+		c.in.drop()
+	}
+	c.in.tidy()
 }

@@ -78,16 +78,10 @@ func (c *Conn) beforeWrite() error {
 	if c.closed.Load() {
 		return net.ErrClosed
 	}
-	if c.complete.Load() || c.halfway.Load() {
+	if c.halfway.Load() {
 		return nil
 	}
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	err := c.drive(c.halfway.Load)
-	if err != nil {
-		c.answerHTTP()
-	}
-	return err
+	return c.await(c.halfway.Load)
 }
 
 // mayWrite sends what is left of what was sealed before, and fails if nothing
