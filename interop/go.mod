@@ -2,7 +2,11 @@ module github.com/baretls/baretls/interop
 
 go 1.26.0
 
-require github.com/baretls/baretls v0.0.0
+require (
+	github.com/baretls/baretls v0.0.0
+	go.uber.org/goleak v1.3.0
+	golang.org/x/net v0.62.0
+)
 
 require (
 	golang.org/x/crypto v0.58.0 // indirect

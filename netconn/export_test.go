@@ -1,0 +1,8 @@
+package netconn
+
+import "sync/atomic"
+
+// OnLoan is how many buffers are out of their pools.
+var OnLoan atomic.Int64
+
+func init() { lent = func(n int) { OnLoan.Add(int64(n)) } }
