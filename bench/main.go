@@ -184,7 +184,7 @@ var recordTitles = map[string]string{"seal": "Sealing records", "open": "Opening
 
 var recordTexts = map[string]string{
 	"seal": "*AEAD* is `cipher.AEAD` alone, from one memory into another. *AEAD and copy* puts plaintext and type into one piece\nfirst, as RFC 9846, Section 5.2, makes necessary where the plaintext is to stay as it is. `crypto/tls` writes into\nnothing.",
-	"open": "In place; with `crypto/tls`, from memory to the reader's memory. For baretls and rustls it is the turn that offers the\nrecord, the opening, and the quiet turn after it.",
+	"open": "In place, *AEAD* alone too, which opens the type as well; with `crypto/tls`, from memory to the reader's memory. For baretls and rustls it is the turn that offers the\nrecord, the opening, and the quiet turn after it.",
 }
 
 // handshakeTable is what is told about handshakes of one kind.

@@ -65,13 +65,13 @@ func (r records) scenario(work string, version uint16, s suite, size int) scenar
 		labels: []string{s.name, strconv.Itoa(size)},
 		begin: func() ([]contender, error) {
 			var contenders []contender
-			aad := 5 // the header (RFC 9846, Section 5.2)
+			aad, content := 5, size+1 // the header; with the type (RFC 9846, Section 5.2)
 			if version == tls.VersionTLS12 {
-				aad = 13 // sequence number, header (RFC 5246, Section 6.2.3.3)
+				aad, content = 13, size // sequence number and header (RFC 5246, Section 6.2.3.3)
 			}
 			switch {
 			case work == "open":
-				contenders = []contender{r.open(version, s, size), openBare(s, size, aad), r.openStd(version, s, size)}
+				contenders = []contender{r.open(version, s, size), openBare(s, content, aad), r.openStd(version, s, size)}
 			case version == tls.VersionTLS13:
 				contenders = []contender{r.seal(version, s, size), sealBare(s, size, aad), sealCopied(s, size), r.sealStd(version, s, size)}
 			default:
