@@ -98,7 +98,7 @@ func checkContender(t *testing.T, x contender, what string) {
 	var c clock
 	if err := x.run(3, &c); err != nil {
 		t.Errorf("%s of %s: %v", what, x.name, err)
-	} else if c.total() <= 0 {
+	} else if c.spent <= 0 {
 		t.Errorf("%s of %s took no time", what, x.name)
 	}
 }
@@ -121,8 +121,8 @@ func TestOpenSSLOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got clock
-		if err := perSecond(fields, c.at, c.work, &got); err != nil || got.total() != c.want {
-			t.Errorf("%s at %d: %v, %v, want %v", c.line, c.at, got.total(), err, c.want)
+		if err := perSecond(fields, c.at, c.work, &got); err != nil || got.spent != c.want {
+			t.Errorf("%s at %d: %v, %v, want %v", c.line, c.at, got.spent, err, c.want)
 		}
 	}
 	if _, err := lineOf(out, "+F9:"); !errors.Is(err, errSpeed) {

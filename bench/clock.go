@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -12,14 +13,17 @@ const (
 	server
 )
 
-// clock adds up the time that each side takes, and what it allocates meanwhile
-// if it is to count that.
+// clock adds up the time that the process is given from start to stop, however
+// busy the machine is with others, and what it allocates meanwhile if it is to
+// count that.
 type clock struct {
-	spent  [2]time.Duration
+	spent  time.Duration
+	shares [2]time.Duration // of the sides, by the clock on the wall: cheaper to read, and as good for shares
 	allocs uint64
 	bytes  uint64
 	counts bool
 
+	begun         time.Duration
 	side          side
 	since         time.Time
 	before, after runtime.MemStats
@@ -31,17 +35,19 @@ func (c *clock) start(s side) {
 		runtime.ReadMemStats(&c.before)
 	}
 	c.side, c.since = s, time.Now()
+	c.begun = processTime()
 }
 
 // to ends the time of one side and begins that of another.
 func (c *clock) to(s side) {
 	now := time.Now()
-	c.spent[c.side] += now.Sub(c.since)
+	c.shares[c.side] += now.Sub(c.since)
 	c.side, c.since = s, now
 }
 
 // stop ends the time of a side.
 func (c *clock) stop() {
+	c.spent += max(0, processTime()-c.begun-processTimeCost())
 	c.to(c.side)
 	if c.counts {
 		runtime.ReadMemStats(&c.after)
@@ -50,4 +56,33 @@ func (c *clock) stop() {
 	}
 }
 
-func (c *clock) total() time.Duration { return c.spent[client] + c.spent[server] }
+// add adds what another process has taken.
+func (c *clock) add(client_, server_ time.Duration) {
+	c.spent += client_ + server_
+	c.shares[client] += client_
+	c.shares[server] += server_
+}
+
+// of is the part of the time that a side has taken.
+func (c *clock) of(s side) float64 {
+	all := c.shares[client] + c.shares[server]
+	if all == 0 {
+		return 0
+	}
+	return float64(c.spent) * float64(c.shares[s]) / float64(all)
+}
+
+// processTimeCost is what it takes to ask for the time.
+func processTimeCost() time.Duration {
+	if cost < 0 {
+		asked := make([]time.Duration, 101)
+		for i := range asked {
+			begun := processTime()
+			asked[i] = processTime() - begun
+		}
+		cost = slices.Sorted(slices.Values(asked))[len(asked)/2]
+	}
+	return cost
+}
+
+var cost time.Duration = -1

@@ -79,6 +79,9 @@ func run(o options, progress io.Writer) (report, error) {
 		Machine: thisMachine(),
 		Effort:  fmt.Sprintf("Medians of %d runs, in each of which the contenders took turns for %v altogether each.", o.runs, o.slice),
 	}
+	if hasProcessTime {
+		r.Effort += " Time counts while the processor is ours."
+	}
 	p, err := newPKI()
 	if err != nil {
 		return r, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"time"
 )
@@ -12,7 +13,10 @@ type contender struct {
 	// run does the work n times between the clock's start and stop, which may
 	// come several times; or it adds to the clock what another process took.
 	run func(n int, c *clock) error
-	// fixed says that run takes its time whatever n is: once a run is enough.
+	// outside says that another process works. For a while after it, ours is
+	// slower by a tenth, so its turn is the last of a run, in one piece.
+	outside bool
+	// fixed says that run takes its time whatever n is.
 	fixed bool
 	// close frees what it holds; it may be nil.
 	close func()
@@ -53,23 +57,21 @@ func measure(s scenario, e effort) (row, error) {
 	samples := make([]sampler, len(contenders))
 	for i, c := range contenders {
 		samples[i].contender = c
-		if err := samples[i].prepare(e.slice / pieces); err != nil {
+		slice := e.slice / pieces
+		if c.outside {
+			slice = e.slice
+		}
+		if err := samples[i].prepare(slice); err != nil {
 			return row{}, fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
-	for run := range e.runs {
-		for piece := range pieces {
-			for i := range samples {
-				x := &samples[(i+run+piece)%len(samples)]
-				if x.fixed && piece > 0 {
-					continue
-				}
-				if !s.large {
-					runtime.GC() // what one leaves behind is not for the next to clean up
-				}
-				if err := x.slice(); err != nil {
-					return row{}, fmt.Errorf("%s: %w", x.name, err)
-				}
+	for range e.runs {
+		for _, i := range turns(contenders) {
+			if !s.large {
+				runtime.GC() // what one leaves behind is not for the next to clean up
+			}
+			if err := samples[i].slice(); err != nil {
+				return row{}, fmt.Errorf("%s: %w", contenders[i].name, err)
 			}
 		}
 		for i := range samples {
@@ -77,6 +79,25 @@ func measure(s scenario, e effort) (row, error) {
 		}
 	}
 	return summarize(s.labels, samples), nil
+}
+
+// turns is the order of a run. It is drawn by lot, so that nobody always comes
+// after the same one.
+func turns(contenders []contender) []int {
+	var inside, outside, order []int
+	for i, c := range contenders {
+		if c.outside {
+			outside = append(outside, i)
+		} else {
+			inside = append(inside, i)
+		}
+	}
+	for range pieces {
+		for _, at := range rand.Perm(len(inside)) {
+			order = append(order, inside[at])
+		}
+	}
+	return append(order, outside...)
 }
 
 // sampler collects what a contender takes, in nanoseconds for one piece of work.
@@ -101,7 +122,7 @@ func (x *sampler) prepare(slice time.Duration) error {
 		if err := x.run(x.n, &c); err != nil {
 			return err
 		}
-		spent := c.total()
+		spent := c.spent
 		if spent >= slice/4 || x.n >= maxWork {
 			x.n = max(1, min(maxWork, int(float64(x.n)*float64(slice)/float64(max(spent, 1)))))
 			break
@@ -127,9 +148,9 @@ func (x *sampler) slice() error {
 
 func (x *sampler) endRun() {
 	n := float64(x.done)
-	x.total = append(x.total, float64(x.clock.total())/n)
-	x.client = append(x.client, float64(x.clock.spent[client])/n)
-	x.server = append(x.server, float64(x.clock.spent[server])/n)
+	x.total = append(x.total, float64(x.clock.spent)/n)
+	x.client = append(x.client, x.clock.of(client)/n)
+	x.server = append(x.server, x.clock.of(server)/n)
 	x.clock, x.done = clock{}, 0
 }
 

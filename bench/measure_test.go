@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -36,8 +37,7 @@ func TestSpreadLeavesValuesInOrder(t *testing.T) {
 // pretender takes as long as it says, whatever the real time.
 func pretender(name string, client_, server_ time.Duration) contender {
 	return contender{name: name, run: func(n int, c *clock) error {
-		c.spent[client] += time.Duration(n) * client_
-		c.spent[server] += time.Duration(n) * server_
+		c.add(time.Duration(n)*client_, time.Duration(n)*server_)
 		return nil
 	}}
 }
@@ -46,7 +46,7 @@ func TestMeasure(t *testing.T) {
 	calls := 0
 	fixed := pretender("fixed", 800, 0)
 	run := fixed.run
-	fixed.fixed, fixed.run = true, func(n int, c *clock) error {
+	fixed.outside, fixed.fixed, fixed.run = true, true, func(n int, c *clock) error {
 		calls++
 		return run(n, c)
 	}
@@ -77,29 +77,25 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-func TestMeasureTakesTurns(t *testing.T) {
-	var order []string
-	turn := func(name string) contender {
-		c := pretender(name, time.Millisecond, 0)
-		run := c.run
-		c.run = func(n int, c *clock) error {
-			order = append(order, name)
-			return run(n, c)
+// TestTurns: each contender has its pieces in every quarter of a run, whoever
+// works in another process comes last, and the order is not always the same.
+func TestTurns(t *testing.T) {
+	contenders := []contender{{name: "a"}, {name: "x", outside: true}, {name: "b"}, {name: "c"}}
+	orders := make(map[string]bool)
+	for range 100 {
+		order := turns(contenders)
+		if len(order) != 3*pieces+1 || order[3*pieces] != 1 {
+			t.Fatalf("the order is %v, want %d pieces of 0, 2 and 3, and 1 at last", order, pieces)
 		}
-		return c
+		for at := 0; at < 3*pieces; at += 3 {
+			if part := slices.Sorted(slices.Values(order[at : at+3])); !slices.Equal(part, []int{0, 2, 3}) {
+				t.Fatalf("the order is %v: the part from %d on is not of all", order, at)
+			}
+		}
+		orders[fmt.Sprint(order)] = true
 	}
-	if _, err := measure(scenario{begin: func() ([]contender, error) {
-		return []contender{turn("a"), turn("b")}, nil
-	}}, effort{runs: 2, slice: time.Microsecond}); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"a", "a", "b", "b", // each is tried, and counted
-		"a", "b", "b", "a", "a", "b", "b", "a",
-		"b", "a", "a", "b", "b", "a", "a", "b",
-	}
-	if !slices.Equal(order, want) {
-		t.Errorf("the order is\n%v, want\n%v", order, want)
+	if len(orders) < 2 {
+		t.Error("the order is the same a hundred times")
 	}
 }
 

@@ -112,13 +112,12 @@ func (r *rustls) ask(work string, version uint16, key keyType, group tls.CurveID
 }
 
 func (r *rustls) contender(work string, version uint16, key keyType, group tls.CurveID, suite string, size int) contender {
-	return contender{name: nameRustls, run: func(n int, c *clock) error {
+	return contender{name: nameRustls, outside: true, run: func(n int, c *clock) error {
 		m, err := r.ask(work, version, key, group, suite, size, n)
 		if err != nil {
 			return err
 		}
-		c.spent[client] += time.Duration(m.client)
-		c.spent[server] += time.Duration(m.server)
+		c.add(time.Duration(m.client), time.Duration(m.server))
 		c.allocs += m.allocs
 		c.bytes += m.bytes
 		return nil

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use clock::Clock;
 use rustls::client::{ClientConnectionData, Resumption, UnbufferedClientConnection};
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group, Ticketer};
 use rustls::crypto::SupportedKxGroup;
@@ -20,6 +20,7 @@ use rustls::server::{NoServerSessionStorage, ServerConnectionData, UnbufferedSer
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, SupportedCipherSuite};
 
+mod clock;
 mod counter;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -66,45 +67,8 @@ fn answer(directory: &str, fixtures: &mut HashMap<String, Fixture>, line: &str) 
         }
         _ => return Err("unknown work".into()),
     }
-    Ok(format!(
-        "{} {} {} {}",
-        clock.client.as_nanos(),
-        clock.server.as_nanos(),
-        clock.allocations.count,
-        clock.allocations.bytes
-    ))
-}
-
-/// Adds up what the sides take.
-#[derive(Default)]
-struct Clock {
-    client: Duration,
-    server: Duration,
-    allocations: counter::Allocations,
-}
-
-impl Clock {
-    fn client<T>(&mut self, f: impl FnOnce() -> T) -> T {
-        let (result, spent, allocations) = Self::time(f);
-        self.client += spent;
-        self.allocations += allocations;
-        result
-    }
-
-    fn server<T>(&mut self, f: impl FnOnce() -> T) -> T {
-        let (result, spent, allocations) = Self::time(f);
-        self.server += spent;
-        self.allocations += allocations;
-        result
-    }
-
-    fn time<T>(f: impl FnOnce() -> T) -> (T, Duration, counter::Allocations) {
-        let before = counter::Allocations::now();
-        let begun = Instant::now();
-        let result = f();
-        let spent = begun.elapsed();
-        (result, spent, counter::Allocations::now() - before)
-    }
+    let (client, server) = clock.sides();
+    Ok(format!("{client} {server} {} {}", clock.allocations.count, clock.allocations.bytes))
 }
 
 /// The configurations of a kind of work.
@@ -163,6 +127,7 @@ impl Fixture {
 
     fn handshakes(&self, work: &str, n: usize, clock: &mut Clock) -> Outcome<()> {
         let mut pair = Pair::default();
+        clock.start();
         for _ in 0..n {
             let early = if work == "early" { EARLY_DATA } else { 0 };
             pair.connect(self, early, clock)?;
@@ -177,6 +142,7 @@ impl Fixture {
                 return Err(format!("{} bytes of early data have come", pair.server_io.early).into());
             }
         }
+        clock.stop();
         Ok(())
     }
 
@@ -187,12 +153,14 @@ impl Fixture {
         let mut out = vec![0; size + 256];
         let conn = pair.client.as_mut().unwrap();
         match conn.process_tls_records(&mut []).state? {
-            ConnectionState::WriteTraffic(mut write) => clock.client(|| {
+            ConnectionState::WriteTraffic(mut write) => {
+                clock.start();
                 for _ in 0..n {
                     write.encrypt(&data, &mut out)?;
                 }
+                clock.stop();
                 Ok(())
-            }),
+            }
             state => Err(format!("an idle connection is in {state:?}").into()),
         }
     }
@@ -216,20 +184,19 @@ impl Fixture {
             }
             let record = filled / count;
             let conn = pair.server.as_mut().unwrap();
-            clock.server(|| -> Outcome<()> {
-                for input in batch[..filled].chunks_mut(record) {
-                    let status = conn.process_tls_records(input);
-                    match status.state? {
-                        ConnectionState::ReadTraffic(mut read) => match read.next_record() {
-                            Some(record) if record.as_ref().is_ok_and(|r| r.payload.len() == size) => {}
-                            _ => return Err("a record did not open".into()),
-                        },
-                        state => return Err(format!("a record leads to {state:?}").into()),
-                    }
-                    conn.process_tls_records(&mut []).state?;
+            clock.start();
+            for input in batch[..filled].chunks_mut(record) {
+                let status = conn.process_tls_records(input);
+                match status.state? {
+                    ConnectionState::ReadTraffic(mut read) => match read.next_record() {
+                        Some(record) if record.as_ref().is_ok_and(|r| r.payload.len() == size) => {}
+                        _ => return Err("a record did not open".into()),
+                    },
+                    state => return Err(format!("a record leads to {state:?}").into()),
                 }
-                Ok(())
-            })?;
+                conn.process_tls_records(&mut []).state?;
+            }
+            clock.stop();
             left -= count;
         }
         Ok(())
