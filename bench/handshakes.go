@@ -316,7 +316,7 @@ const manyStrangers = 64
 
 func (hs handshakes) strangers(h handshake) ([]tls.Certificate, error) {
 	if h.kind != first {
-		return make([]tls.Certificate, 0), nil
+		return nil, nil
 	}
 	chains := make([]tls.Certificate, manyStrangers)
 	for i := range chains {
