@@ -169,8 +169,7 @@ func (c *Conn) Close() error {
 	}
 	watchdog := time.AfterFunc(closePatience, func() { c.socket.Close() })
 	defer watchdog.Stop()
-	c.sayGoodbye()
-	c.drain()
+	c.drain(c.sayGoodbye())
 	err := c.socket.Close()
 	c.tidyInput()
 	if c.writeMu.TryLock() { // who has it finds the socket closed, and does the same
@@ -183,25 +182,26 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// sayGoodbye sends a close_notify, if it can still be sent.
-func (c *Conn) sayGoodbye() {
+// sayGoodbye sends a close_notify, if it can still be sent, and reports whether
+// all that was written has gone before it.
+func (c *Conn) sayGoodbye() bool {
 	now := time.Now()
 	if c.writing.Load() > 0 {
 		c.socket.SetWriteDeadline(now.Add(-time.Second)) // sends those away who wait for room
 	}
 	if !c.complete.Load() && !c.finishHalfway() {
-		return
+		return false
 	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	if len(c.out) > 0 { // of a Write that was cut off, by us or by a deadline
-		return
+		return false
 	}
 	c.socket.SetWriteDeadline(now.Add(closePatience))
 	c.appendPending()
 	c.lendOutput(smallBuffer)
 	c.out, _ = c.writer.AppendCloseNotify(c.out) // a connection that has failed ends with its alert
-	c.flush()
+	return c.flush() == nil
 }
 
 // finishHalfway waits for the client's Finished if data was written before it:
@@ -217,7 +217,7 @@ func (c *Conn) finishHalfway() bool {
 // drain reads what is here, so that systems do not reset the connection for
 // being closed with something unread, and waits for the peer's end if tickets
 // may be under way. If somebody reads, nothing is unread.
-func (c *Conn) drain() {
+func (c *Conn) drain(goodbye bool) {
 	if !c.readMu.TryLock() {
 		return
 	}
@@ -226,7 +226,7 @@ func (c *Conn) drain() {
 		return
 	}
 	defer c.handshakeMu.Unlock()
-	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && c.awaitsTickets() && half.CloseWrite() == nil {
+	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && goodbye && c.awaitsTickets() && half.CloseWrite() == nil {
 		c.socket.SetReadDeadline(time.Now().Add(closePatience))
 		for {
 			c.in.drop()
@@ -250,7 +250,7 @@ func (c *Conn) drain() {
 func (c *Conn) awaitsTickets() bool {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	return !c.isServer() && c.complete.Load() && c.written && c.writeErr == nil && !c.hasRead.Load() && c.readErr == nil &&
+	return !c.isServer() && c.complete.Load() && c.written && !c.hasRead.Load() && c.readErr == nil &&
 		c.tls.ProtocolVersion() == tls.VersionTLS13 && c.tls.TicketsReceived() == 0
 }
 

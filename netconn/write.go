@@ -29,22 +29,22 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 
 // write returns when all of p is sent. The caller holds writeMu.
 func (c *Conn) write(p []byte) (n int, err error) {
-	err = c.mayWrite()
-	for len(p) > 0 && err == nil {
-		var sealed int
-		sealed, err = c.seal(p)
-		if sealed > 0 {
+	for {
+		if err := c.mayWrite(); err != nil {
+			return n, err
+		}
+		sealed, err := c.seal(p)
+		if err == nil {
 			err = c.flush()
 		}
 		if err == nil || isTimeout(err) {
 			n += sealed
 			p = p[sealed:]
 		}
-		if err == nil && len(p) > 0 {
-			err = c.mayWrite()
+		if err != nil || len(p) == 0 {
+			return n, err
 		}
 	}
-	return n, err
 }
 
 // ReadFrom writes all that is read from r, which it reads straight into the
@@ -159,19 +159,23 @@ func (c *Conn) dropOutput() {
 // flush sends what is encoded. What the socket does not take before the
 // deadline is kept; another error is final.
 func (c *Conn) flush() error {
+	var err error
 	if len(c.out) > 0 && c.writeErr == nil {
-		n, err := c.socket.Write(c.out)
-		if err != nil && isTimeout(err) {
+		var n int
+		if n, err = c.socket.Write(c.out); err == nil || !isTimeout(err) {
+			c.writeErr = err
+		} else {
 			c.out = c.out[n:]
-			return err
 		}
-		c.writeErr = err
 	}
-	c.dropOutput()
-	if c.writeErr != nil && c.closed.Load() {
+	if err == nil || c.writeErr != nil {
+		c.dropOutput()
+		err = c.writeErr
+	}
+	if err != nil && c.closed.Load() {
 		return net.ErrClosed
 	}
-	return c.writeErr
+	return err
 }
 
 // answer sends what the write half owes because of what was read. The reader
