@@ -67,7 +67,9 @@ func (c *Client) checkOldVersion(h *wire.ServerHello) error {
 	switch {
 	case c.policy.TLS13 && h.LegacyVersion <= tls.VersionTLS12 && (tail == downgradeTLS12 || tail == downgradeTLS11):
 		return fault.Downgrade
-	case !c.policy.TLS12 || h.LegacyVersion != tls.VersionTLS12 || c.retried != nil:
+	case c.retried != nil: // Section 4.2.4: the version of the retry MUST be retained
+		return fault.IllegalParameter.With("the server changed the version to %#04x after HelloRetryRequest", h.LegacyVersion)
+	case !c.policy.TLS12 || h.LegacyVersion != tls.VersionTLS12:
 		return fault.UnsupportedVersion.With("the server chose %#04x", h.LegacyVersion)
 	}
 	return nil
