@@ -61,7 +61,7 @@ const (
 )
 
 // checkOldVersion decides about a hello without supported_versions: whether it
-// is a downgrade, and whether TLS 1.2 is on offer.
+// is a downgrade, and whether TLS 1.2 is on offer (RFC 9846, Appendix E.1).
 func (c *Client) checkOldVersion(h *wire.ServerHello) error {
 	tail := string(h.Random[24:])
 	switch {
