@@ -361,6 +361,9 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 	}
 	ticket := h.SessionTicket
 	if tickets.Stateful() {
+		if len(ticket) > 0 { // then the ID names no session: RFC 5077, Section 3.4
+			return then()
+		}
 		ticket = h.SessionID
 	}
 	if len(ticket) == 0 {
