@@ -219,7 +219,7 @@ func (s *Server) chooseProtocol(h *wire.ClientHello) error {
 }
 
 // chooseCredential picks the certificate by name and by the signature schemes
-// of the client: Section 4.5.1.2.
+// of the client: Sections 4.3.3 and 4.5.1.2.
 func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Scheme, error) {
 	if !h.Has.Has(wire.ExtSignatureAlgorithms) {
 		return nil, nil, fault.MissingExtension.With("signature_algorithms, and no PSK is taken")
