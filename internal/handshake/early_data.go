@@ -93,6 +93,7 @@ func (c *Client) refuseEarlyData() {
 // acceptedEarlyData takes the server's acceptance, which binds it to the
 // session's parameters.
 func (c *Client) acceptedEarlyData() error {
+	c.earlyTaken = true
 	switch {
 	case !c.resumed:
 		return fault.IllegalParameter.With("early_data accepted without the PSK")

@@ -329,6 +329,27 @@ func TestAcceptancesThatAClientRefuses(t *testing.T) {
 	}
 }
 
+// A server that has accepted early data reads by its keys, wrong as that may
+// be, until they end: so the alert that says so is under these.
+func TestTheServerCanReadTheAlertAboutItsAcceptance(t *testing.T) {
+	p := newPair(t)
+	p.allowEarlyData()
+	protocols(p)
+	p.complete()
+	p.serverDoors[kind(wire.TypeEncryptedExtensions)] = editEncryptedExtensions(func(ee *wire.EncryptedExtensions) {
+		ee.ALPN = []byte("h1")
+	})
+	p.run()
+	expectAlert(t, p.c.err, fault.IllegalParameterAlert, "early data accepted with another protocol")
+	p.client.PrepareAlert()
+	p.client.Core.Out.Enqueue(record.Alert, append(p.client.Core.Out.Buffer(), 2, 47))
+	p.client.Forget()
+	typ, content, err := p.server.Core.In.Open(sealNext(&p.client.Core))
+	if err != nil || typ != record.Alert || !bytes.Equal(content, []byte{2, 47}) {
+		t.Errorf("the server opens the alert to %v %x, %v", typ, content, err)
+	}
+}
+
 // What a client may do wrong with early data that was accepted.
 func TestEarlyDataThatAServerRefuses(t *testing.T) {
 	waiting := func(t *testing.T) *pair {
