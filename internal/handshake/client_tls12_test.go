@@ -113,15 +113,31 @@ func TestServerHellosOfTLS12ThatAreRefused(t *testing.T) {
 		clientRefuses12(t, row.prepare, kind(wire.TypeServerHello), row.door, row.want, "a ServerHello of TLS 1.2 with "+row.story)
 	}
 
-	// The session ID that a client makes up is no session.
-	for _, both := range []bool{false, true} {
-		p := newPair12(t)
-		if both {
-			clientBoth(p)
+	// The session ID that a client makes up for the sake of TLS 1.3 is no session.
+	p := newPair12(t)
+	clientBoth(p)
+	p.serverDoors[kind(wire.TypeServerHello)] = edit(func(h *wire.ServerHello) { h.SessionID = p.client.sessionID[:] })
+	p.run()
+	expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a ServerHello that resumes a session that was not offered")
+}
+
+// "This field is empty if no session_id is available": RFC 5246, Section
+// 7.4.1.2. A ticket and TLS 1.3 need one that is made up.
+func TestSessionIDsThatAClientMakesUp(t *testing.T) {
+	for _, row := range []struct {
+		story string
+		pair  *pair
+		want  int
+	}{
+		{"of TLS 1.2, without a session", newPair12(t), 0},
+		{"of TLS 1.2, with a ticket", newResumingPair12(t, false), 32},
+		{"of TLS 1.3", newPair(t), 32},
+	} {
+		var h wire.ClientHello
+		row.pair.serverGets(1, editClientHello(func(got *wire.ClientHello) { h = *got }))
+		if row.pair.s.err != nil || len(h.SessionID) != row.want {
+			t.Errorf("a client %s sends a session ID of %d bytes, want %d: %v", row.story, len(h.SessionID), row.want, row.pair.s.err)
 		}
-		p.serverDoors[kind(wire.TypeServerHello)] = edit(func(h *wire.ServerHello) { h.SessionID = p.client.sessionID[:] })
-		p.run()
-		expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a ServerHello that resumes a session that was not offered, to a client of both %v", both)
 	}
 }
 
