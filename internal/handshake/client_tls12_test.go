@@ -628,3 +628,35 @@ func TestTicketsOfTLS12(t *testing.T) {
 		t.Error("the ticket of a handshake that failed is kept")
 	}
 }
+
+// "the digitalSignature bit MUST be set if the Key Usage extension is present":
+// RFC 9846, Section 4.5.1.2, and RFC 5246, Section 7.4.2.
+func TestKeysThatAreNotForSignatures(t *testing.T) {
+	encipherment := tlstest.New(tlstest.Options{Usage: x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement}).Certificate
+	both := tlstest.New(tlstest.Options{Usage: x509.KeyUsageKeyEncipherment | x509.KeyUsageDigitalSignature}).Certificate
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		message := chainOf
+		if version == tls.VersionTLS12 {
+			message = chainOf12
+		}
+		for _, ofServer := range []bool{true, false} {
+			send := func(chain [][]byte) error {
+				p := newMutualPair(t)
+				p.clientPolicy.speak(version)
+				p.serverPolicy.speak(version)
+				p.serverPolicy.ClientAuth = tls.RequireAnyClientCert
+				doors, peer := p.serverDoors, &p.c
+				if !ofServer {
+					doors, peer = p.clientDoors, &p.s
+				}
+				doors[kind(wire.TypeCertificate)] = instead(message(chain...))
+				p.run()
+				return (*peer).err
+			}
+			expectReason(t, send(encipherment), fault.UnsupportedCertificate, "%#x, a certificate for encipherment, of the server %v", version, ofServer)
+			if err := send(both); err != nil {
+				t.Errorf("%#x, a certificate for both, of the server %v: it is refused: %v", version, ofServer, err)
+			}
+		}
+	}
+}
