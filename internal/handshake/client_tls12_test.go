@@ -141,6 +141,20 @@ func TestSessionIDsThatAClientMakesUp(t *testing.T) {
 	}
 }
 
+// Some load balancers answer supported_groups in their hello, which nobody has
+// told them. Whatever it says is not acted upon.
+func TestGroupsInAServerHelloOfTLS12(t *testing.T) {
+	for _, body := range [][]byte{{0, 2, 0, 23}, {0, 2, 0x77, 0x77}, {}, {1}} {
+		p := newPair12(t)
+		p.serverDoors[kind(wire.TypeServerHello)] = func(m []byte) []byte { return addExtension(m, blockOf(m), 10, body...) }
+		p.complete()
+		if want := p.client.policy.Groups[0].ID; p.client.Facts.Group != want {
+			t.Errorf("supported_groups %x in a ServerHello: the group is %v, want %v", body, p.client.Facts.Group, want)
+		}
+		p.works()
+	}
+}
+
 // The way to TLS 1.2 is the first ServerHello; a hello of TLS 1.3 does not lead
 // there, nor does one of TLS 1.2 come after a retry or early data.
 func TestVersionsAreNotMixed(t *testing.T) {
