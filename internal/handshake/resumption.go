@@ -45,7 +45,7 @@ func (c *Client) offerSession() {
 	if s.Version == tls.VersionTLS12 {
 		// By ticket, or by ID. A ticket is known to have been taken by the
 		// random session ID, which then comes back (RFC 5077, Section 3.4).
-		c.hello.SessionTicket = s.Ticket
+		c.hello.SessionTicket, c.hello.SessionID = s.Ticket, c.sessionID[:]
 		if len(s.Ticket) == 0 {
 			c.hello.SessionID = s.SessionID
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -396,7 +397,6 @@ func TestResumingHellosThatAreRefused(t *testing.T) {
 			}
 		}), fault.DecryptErrorAlert},
 		{"early_data put in", addEarlyData, fault.DecryptErrorAlert},
-		{"early_data without pre_shared_key", func(m []byte) []byte { return addEarlyData(without(wire.ExtPreSharedKey)(m)) }, fault.IllegalParameterAlert},
 	} {
 		p := newResumingPair(t)
 		p.serverGets(1, row.edit)
@@ -952,4 +952,20 @@ func TestTicketsWithoutDataAreBounded(t *testing.T) {
 		p.pump()
 	}
 	expectReason(t, p.c.err, fault.TooManyKeyUpdates, "a ticket too many")
+}
+
+// "When resuming a session, the server MUST NOT include a server_name
+// extension": RFC 6066, Section 3.
+func TestTheServerNameIsAcknowledgedInFullHandshakesOnly(t *testing.T) {
+	p := newPair(t)
+	p.keepSessions()
+	acknowledged := map[Kind]bool{}
+	p.serverDoors[kind(wire.TypeEncryptedExtensions)] = editEncryptedExtensions(func(ee *wire.EncryptedExtensions) {
+		acknowledged[p.server.Facts.Kind] = ee.Has.Has(wire.ExtServerName)
+	})
+	p.complete()
+	p.complete()
+	if want := map[Kind]bool{KindFull: true, KindResumed: false}; !maps.Equal(acknowledged, want) {
+		t.Errorf("the server name is acknowledged by kind of handshake: %v, want %v", acknowledged, want)
+	}
 }

@@ -129,9 +129,6 @@ func (s *Server) checkHello13(h *wire.ClientHello) error {
 			return fault.IllegalParameter.With("share of group %v, which is not in supported_groups", tls.CurveID(group))
 		}
 	}
-	if h.Has.Has(wire.ExtEarlyData) && !h.Has.Has(wire.ExtPreSharedKey) {
-		return fault.IllegalParameter.With("early_data without pre_shared_key")
-	}
 	return nil
 }
 

@@ -80,7 +80,6 @@ func TestClientHellosThatAreRefused(t *testing.T) {
 			})(m)
 			return addToHello(0x0a0a)(m)
 		}, fault.IllegalParameterAlert},
-		{"early_data without pre_shared_key", addToHello(42), fault.IllegalParameterAlert},
 		{"two shares of a group", edit(func(h *wire.ClientHello) {
 			h.KeyShares = wire.AppendKeyShare(wire.AppendKeyShare(nil, uint16(tls.X25519), x25519), uint16(tls.X25519), x25519)
 		}), fault.IllegalParameterAlert},
@@ -155,6 +154,8 @@ func TestClientHellosWithMoreInThemAreFine(t *testing.T) {
 		{"a server_name that is an address", editClientHello(func(h *wire.ClientHello) { h.ServerName = []byte("127.0.0.1") })},
 		{"an upper-case server_name", editClientHello(func(h *wire.ClientHello) { h.ServerName = []byte("EXAMPLE.com") })},
 		{"no session ID", editClientHello(func(h *wire.ClientHello) { h.SessionID = nil })},
+		// "MUST behave in one of three ways", and a refusal is none: Section 4.3.10.
+		{"early_data without pre_shared_key", addToHello(42)},
 		{"no status_request and no SCTs", without(wire.ExtStatusRequest, wire.ExtSCT)},
 		{"TLS 1.2 in supported_versions as well", editClientHello(func(h *wire.ClientHello) {
 			h.SupportedVersions = wire.AppendUint16s(h.SupportedVersions, uint16(tls.VersionTLS12))
