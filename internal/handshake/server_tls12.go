@@ -227,6 +227,7 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 	if s.prefersChaCha(h, tls.VersionTLS12) {
 		slices.SortStableFunc(suites, func(a, b *algo.Suite) int { return cmp.Compare(rank(a), rank(b)) })
 	}
+	h = searchable(h)
 	for _, suite := range suites {
 		fits := func(c *Credential) *algo.Scheme { return c.scheme12(h, suite.Auth) }
 		if picked != nil {
