@@ -67,7 +67,7 @@ func TestSpellingsAreFound(t *testing.T) {
 	secret := []byte{0, 1, 9, 10, 99, 100, 200, 255}
 	around := append(append([]byte("before"), secret...), "behind"...)
 	for _, text := range []string{
-		fmt.Sprint(around), fmt.Sprintf("%+v", around), fmt.Sprintf("%#v", around), fmt.Sprintf("%s", around),
+		fmt.Sprint(around), fmt.Sprintf("%+v", around), fmt.Sprintf("%#v", around), string(around),
 		fmt.Sprintf("%x", around), fmt.Sprintf("%X", around), fmt.Sprintf("% x", around), fmt.Sprintf("%q", around),
 		fmt.Sprint([8]byte(secret)), fmt.Sprintf("%#v", [8]byte(secret)),
 		base64.StdEncoding.EncodeToString(secret), base64.StdEncoding.EncodeToString(append([]byte("x"), around...)),
