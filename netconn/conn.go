@@ -3,6 +3,7 @@ package netconn
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -100,6 +101,10 @@ func newConn(socket net.Conn, conn *baretls.Conn, server *baretls.ServerConn) *C
 	c.in.ready = newReadiness(socket, &c.in)
 	return c
 }
+
+// Format keeps what was received and not yet read out of what %v and its kin
+// print.
+func (c *Conn) Format(s fmt.State, verb rune) { fmt.Fprint(s, "Conn(secret)") }
 
 // NetConn returns the connection that this one is on top of. What is read from
 // it or written to it is missing in, or breaks, the TLS connection.
