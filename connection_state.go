@@ -93,12 +93,13 @@ func (c *Conn) PeerSignatureScheme() tls.SignatureScheme { return c.core.Facts.P
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	f := &c.core.Facts
 	return tls.ConnectionState{
-		Version:                     f.Version,
-		HandshakeComplete:           c.core.Complete,
-		CipherSuite:                 f.Suite,
-		CurveID:                     f.Group,
-		NegotiatedProtocol:          f.ALPN,
-		NegotiatedProtocolIsMutual:  true, // which is all it ever is, but net/http asks
+		Version:            f.Version,
+		HandshakeComplete:  c.core.Complete,
+		CipherSuite:        f.Suite,
+		CurveID:            f.Group,
+		NegotiatedProtocol: f.ALPN,
+		//lint:ignore SA1019 it is all it ever is, but net/http asks
+		NegotiatedProtocolIsMutual:  true,
 		ServerName:                  f.ServerName,
 		PeerCertificates:            f.PeerCertificates,
 		VerifiedChains:              f.VerifiedChains,

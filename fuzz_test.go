@@ -77,27 +77,31 @@ func FuzzMutatedFlight(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, toClient, retry, closing bool, way byte, pos, length uint16, xor byte, cuts []byte) {
-		flight := flights[index(retry)][index(toClient)]
-		begin := int(pos) % (len(flight) + 1)
-		end := min(begin+int(length), len(flight))
-		head, middle, tail := flight[:begin], flight[begin:end], flight[end:]
-		switch way % ways {
-		case flip:
-			middle = bytes.Clone(middle)
-			for i := range middle {
-				middle[i] ^= xor
-			}
-		case truncate:
-			middle, tail = nil, nil
-		case duplicate:
-			middle = slices.Concat(middle, middle)
-		case remove:
-			middle = nil
-		}
 		r := newReplay(t, toClient, retry)
 		r.closing = closing
-		r.feed(slices.Concat(head, middle, tail), cuts)
+		r.feed(mutated(flights[index(retry)][index(toClient)], way, pos, length, xor), cuts)
 	})
+}
+
+// mutated is a flight with one change.
+func mutated(flight []byte, way byte, pos, length uint16, xor byte) []byte {
+	begin := int(pos) % (len(flight) + 1)
+	end := min(begin+int(length), len(flight))
+	head, middle, tail := flight[:begin], flight[begin:end], flight[end:]
+	switch way % ways {
+	case flip:
+		middle = bytes.Clone(middle)
+		for i := range middle {
+			middle[i] ^= xor
+		}
+	case truncate:
+		middle, tail = nil, nil
+	case duplicate:
+		middle = slices.Concat(middle, middle)
+	case remove:
+		middle = nil
+	}
+	return slices.Concat(head, middle, tail)
 }
 
 func index(b bool) int {

@@ -41,8 +41,7 @@ func (c *Conn) Split() (*ReadHalf, *WriteHalf, error) {
 	c.core.Split()
 	c.in, c.link = nil, new(link)
 	r, w := &ReadHalf{conn: *c}, &WriteHalf{conn: *c}
-	r.conn.half, r.conn.at = readHalf, atMoved
-	w.conn.half, w.conn.at = writeHalf, atWrite
+	r.conn.half, w.conn.half = readHalf, writeHalf
 	c.err, c.at = localError(ErrSplit), atFailed
 	return r, w, nil
 }

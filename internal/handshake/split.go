@@ -47,12 +47,7 @@ func due(w uint32) uint32 {
 }
 
 // Split makes both halves ready. Nothing may be queued.
-func (c *Core) Split() {
-	c.split = true
-	if c.WriteClosed {
-		c.box.post(writeClosed)
-	}
-}
+func (c *Core) Split() { c.split = true }
 
 // Owes reports whether there is something to seal that is not data. Anyone may
 // ask.

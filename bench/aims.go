@@ -1,0 +1,120 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+)
+
+// aim is a number that is to be reached, and what was reached.
+type aim struct {
+	What    string  `json:"what"`
+	Bound   float64 `json:"bound"`
+	AtLeast bool    `json:"at_least"` // or at most
+	Got     float64 `json:"got"`
+	Met     bool    `json:"met"`
+}
+
+// want is an aim and where its number comes from.
+type want struct {
+	what    string
+	bound   float64
+	atLeast bool
+	table   string
+	labels  []string
+	number  func(row) (float64, bool)
+}
+
+var wants = []want{
+	{"seal 16,384 bytes: speed beside the AEAD", 0.97, true, "seal", []string{"AES-128-GCM", "16384"}, ratioTo(nameAEAD)},
+	{"seal 64 bytes: speed beside the AEAD", 0.8, true, "seal", []string{"AES-128-GCM", "64"}, ratioTo(nameAEAD)},
+	{"open 16,384 bytes: speed beside the AEAD", 0.97, true, "open", []string{"AES-128-GCM", "16384"}, ratioTo(nameAEAD)},
+	{"open 64 bytes: speed beside the AEAD", 0.8, true, "open", []string{"AES-128-GCM", "64"}, ratioTo(nameAEAD)},
+	{"full handshake: time over that of its operations", 1.15, false, "full", x25519Row, timesOperations},
+	{"full handshake: rate beside crypto/tls", 1.3, true, "full", x25519Row, ratioTo(nameStd)},
+	{"full handshake, X25519MLKEM768: time over that of its operations", 1.15, false, "full", hybridRow, timesOperations},
+	{"full handshake, X25519MLKEM768: rate beside crypto/tls", 1.3, true, "full", hybridRow, ratioTo(nameStd)},
+	{"first contact: time over that of its operations", 1.15, false, "first", x25519Row, timesOperations},
+	{"first contact: rate beside crypto/tls", 1.3, true, "first", x25519Row, ratioTo(nameStd)},
+	{"resumed handshake: rate beside crypto/tls", 1.7, true, "resumed", x25519Row[:1], ratioTo(nameStd)},
+	{"full handshake: allocations", 150, false, "full", x25519Row, allocations},
+	{"full handshake: bytes allocated", 20_000, false, "full", x25519Row, bytesAllocated},
+	{"first contact: allocations", 150, false, "first", x25519Row, allocations},
+	{"resumed handshake: allocations", 120, false, "resumed", x25519Row[:1], allocations},
+	{"idle client: bytes of heap", 2048, false, "idle", []string{"AES-256-GCM", "client"}, value},
+	{"idle server: bytes of heap", 2048, false, "idle", []string{"AES-256-GCM", "server"}, value},
+}
+
+var (
+	x25519Row = []string{"X25519", string(ecdsaKey)}
+	hybridRow = []string{"X25519MLKEM768", string(ecdsaKey)}
+)
+
+func ratioTo(name string) func(row) (float64, bool) {
+	return func(r row) (float64, bool) {
+		x, ok := r.get(name)
+		return x.Ratio.Median, ok
+	}
+}
+
+func timesOperations(r row) (float64, bool) {
+	ratio, ok := ratioTo(nameOperations)(r)
+	return 1 / ratio, ok
+}
+
+func allocations(r row) (float64, bool)    { return r.Results[0].Allocs, true }
+func bytesAllocated(r row) (float64, bool) { return r.Results[0].Bytes, true }
+func value(r row) (float64, bool)          { return r.Results[0].Value.Median, true }
+
+// judge compares the aims with what was measured. Those whose rows were not
+// measured are left out.
+func judge(tables []table) []aim {
+	var aims []aim
+	for _, w := range wants {
+		if got, ok := w.find(tables); ok {
+			met := got <= w.bound
+			if w.atLeast {
+				met = got >= w.bound
+			}
+			aims = append(aims, aim{w.what, w.bound, w.atLeast, got, met})
+		}
+	}
+	return aims
+}
+
+func (w want) find(tables []table) (float64, bool) {
+	for _, t := range tables {
+		if t.ID != w.table {
+			continue
+		}
+		for _, r := range t.Rows {
+			if slices.Equal(r.Labels, w.labels) {
+				return w.number(r)
+			}
+		}
+	}
+	return 0, false
+}
+
+func (a aim) bound() string {
+	if a.AtLeast {
+		return "least " + number(a.Bound)
+	}
+	return "most " + number(a.Bound)
+}
+
+func (a aim) result() string { return number(a.Got) }
+
+func (a aim) verdict() string {
+	if a.Met {
+		return "met"
+	}
+	return "**missed**"
+}
+
+// number has decimals where they say something.
+func number(v float64) string {
+	if v >= 100 {
+		return thousands(v)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
