@@ -32,6 +32,7 @@ type library struct {
 // libraries are set up alike: TLS 1.3 or 1.2 with AES-128-GCM, a certificate with
 // P-256, and no tickets, so that every handshake is a full one.
 func libraries(b testing.TB, version uint16) []library {
+	netconn.DoNotCount()
 	roots, _ := tlstest.CA()
 	certificates := []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}
 	stdClient := &tls.Config{RootCAs: roots, ServerName: "example.com", MaxVersion: version}
