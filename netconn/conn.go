@@ -18,7 +18,7 @@ import (
 type Conn struct {
 	socket net.Conn
 	tls    *baretls.Conn
-	server *baretls.ServerConn // nil for a client
+	server serverSide // nil for a client
 
 	complete atomic.Bool  // the handshake is, and reader and writer are set
 	closed   atomic.Bool  // by Close
@@ -95,7 +95,14 @@ func newServer(config *baretls.ServerConfig) (*baretls.ServerConn, error) {
 // answer such states. The functions of a config may take their time instead.
 var errAsk = &baretls.ConfigError{Field: "Ask", Err: errors.New("a net.Conn has nobody to ask")}
 
-func newConn(socket net.Conn, conn *baretls.Conn, server *baretls.ServerConn) *Conn {
+// serverSide is what only a baretls.ServerConn has: an interface, so that a
+// program with clients only does not contain one.
+type serverSide interface {
+	SetResumptionData(data []byte) error
+	ResumptionData() []byte
+}
+
+func newConn(socket net.Conn, conn *baretls.Conn, server serverSide) *Conn {
 	c := &Conn{socket: socket, tls: conn, server: server}
 	c.in.socket = socket
 	c.in.ready = newReadiness(socket, &c.in)
@@ -256,7 +263,7 @@ func (c *Conn) awaitsTickets() bool {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	return !c.isServer() && c.complete.Load() && c.written && !c.hasRead.Load() && c.readErr == nil &&
-		c.tls.ProtocolVersion() == tls.VersionTLS13 && c.tls.TicketsReceived() == 0
+		c.tls.ProtocolVersion() == tls.VersionTLS13
 }
 
 // CloseWrite sends a close_notify: this side writes nothing more, and goes on

@@ -334,6 +334,7 @@ func TestEarlyDataThatIsRejected(t *testing.T) {
 }
 
 func TestConfigsAreCheckedAtOnce(t *testing.T) {
+	leavesNothing(t)
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
