@@ -132,7 +132,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return a.finish(r, response), nil
 		case !errors.Is(err, errServerChanged) || changes == maxChanges:
 			a.body.abandon()
-			return nil, err
+			return nil, a.explain(err)
 		}
 		// Nothing has been sent, and the connection waits for the other transport.
 		if r.GetBody != nil && r.Body != nil && r.Body != http.NoBody {
@@ -325,6 +325,16 @@ func (a *attempt) finish(r *http.Request, response *http.Response) *http.Respons
 		response.TLS = &state
 	}
 	return response
+}
+
+// explain adds why the connection has failed, where net/http does not say so.
+func (a *attempt) explain(err error) error {
+	if conn, ok := a.used.(*Conn); ok {
+		if failure := conn.failure.Load(); failure != nil && !errors.Is(err, failure) {
+			return fmt.Errorf("%w: %w", err, failure)
+		}
+	}
+	return err
 }
 
 // leave has a connection wait.

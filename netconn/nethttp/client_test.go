@@ -187,6 +187,23 @@ func TestWaitingForTheFirst(t *testing.T) {
 	others.Wait()
 }
 
+// Whatever net/http makes of a connection that fails, the error says why it did.
+func TestErrorsSayWhy(t *testing.T) {
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		config := serverConfig(protocol)
+		config.ClientAuth = tls.RequireAnyClientCert
+		s := serve(t, &http.Server{Handler: http.HandlerFunc(facts)}, config)
+		response, err := (&http.Client{Transport: s.transport(t, protocol)}).Get(s.url)
+		if err == nil {
+			response.Body.Close()
+		}
+		var failure *baretls.Error
+		if !errors.As(err, &failure) || !failure.Received() || !strings.Contains(err.Error(), "certificate required") {
+			t.Errorf("over %s the error is %v, want the server's alert", protocol, err)
+		}
+	}
+}
+
 // The names that are dialled are those of the DNS, as with net/http.
 func TestInternationalNames(t *testing.T) {
 	dialled := ""

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/baretls/baretls"
 	"github.com/baretls/baretls/netconn"
 )
 
@@ -23,6 +24,9 @@ type Conn struct {
 	net.Conn
 	tls    *netconn.Conn
 	server *http.Server // nil for a client
+
+	// A client's.
+	failure atomic.Pointer[baretls.Error] // that a Read has met
 
 	// A server's.
 	early   bool // may read 0-RTT data as such
@@ -63,7 +67,11 @@ func (c *Conn) AllowEarlyRequests() {
 // Read does a server's handshake first.
 func (c *Conn) Read(p []byte) (int, error) {
 	if c.server == nil {
-		return c.tls.Read(p)
+		n, err := c.tls.Read(p)
+		if failure := (*baretls.Error)(nil); errors.As(err, &failure) {
+			c.failure.Store(failure)
+		}
+		return n, err
 	}
 	c.begun.Do(c.begin)
 	if c.err != nil {

@@ -246,6 +246,80 @@ func TestEarlyRequests(t *testing.T) {
 	}
 }
 
+// Requests over HTTP/2 can be early, too: here one that was written by hand.
+func TestEarlyRequestsOverHTTP2(t *testing.T) {
+	config := serverConfig("h2")
+	config.MaxEarlyData, config.SendHalfRTTData = 16384, true
+	config.ReplayGuard = knowing{baretls.NewReplayGuard(0)}
+	seen := make(chan bool)
+	s := serve(t, &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen <- r.TLS.HandshakeComplete }),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			conn.(*nethttp.Conn).AllowEarlyRequests()
+			return ctx
+		},
+	}, config)
+	client := &baretls.ClientConfig{RootCAs: s.roots, NextProtos: []string{"h2"}, EnableEarlyData: true}
+	greeting := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	// Headers that end the stream: GET, https, / and :authority (RFC 7541, Appendix A).
+	request := func(stream byte) string {
+		return "\x00\x00\x0e\x01\x05\x00\x00\x00" + string(rune(stream)) + "\x82\x87\x84\x41\x09localhost"
+	}
+	for i, want := range []baretls.EarlyDataStatus{baretls.EarlyDataNotOffered, baretls.EarlyDataAccepted} {
+		socket, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := &heldConn{Conn: socket, release: make(chan struct{})}
+		conn, err := netconn.Client(held, client, "localhost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		done := make(chan struct{})
+		if i == 0 {
+			close(held.release)
+		}
+		go func() {
+			defer close(done)
+			if status, err := conn.HandshakeEarly(t.Context(), []byte(greeting+request(1))); status != want || err != nil {
+				t.Errorf("early data is %v, %v; want %v", status, err, want)
+			}
+			if i == 0 {
+				io.WriteString(conn, greeting+request(1))
+			}
+		}()
+		if complete := <-seen; complete != (i == 0) {
+			t.Errorf("on connection %d the handshake is complete for the first request: %v", i, complete)
+		}
+		if i == 1 {
+			close(held.release)
+		}
+		<-done
+		io.WriteString(conn, request(3))
+		if complete := <-seen; !complete {
+			t.Errorf("on connection %d the handshake is not complete for the second request", i)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // there are tickets in front
+			t.Error(err)
+		}
+	}
+}
+
+// heldConn sends nothing but the first flight before it is released.
+type heldConn struct {
+	net.Conn
+	release chan struct{}
+	writes  int
+}
+
+func (c *heldConn) Write(p []byte) (int, error) {
+	if c.writes++; c.writes > 1 {
+		<-c.release
+	}
+	return c.Conn.Write(p)
+}
+
 // A server that allows early requests has the same deadline for handshakes, logs
 // their failures, and answers plain HTTP.
 func TestHandshakesThatMayBeEarly(t *testing.T) {
