@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -29,9 +30,10 @@ func TestTurnsEndWithACloseNotify(t *testing.T) {
 				if got, err := io.ReadAll(client); string(got) != "an answer" || err != nil {
 					t.Errorf("who has closed should still read, but read %q, %v", got, err)
 				}
+				client.Conn.Close()
 				return
 			}
-			if err := client.Conn.Close(); err != nil {
+			if err := client.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Error(err)
 			}
 		})
