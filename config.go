@@ -32,7 +32,8 @@ type ClientConfig struct {
 	RootCAs *x509.CertPool
 	// CustomVerify replaces the default verification, the check of the name
 	// included, if it is set. An error ends the handshake with the alert
-	// bad_certificate. It must not block.
+	// bad_certificate. It must not block. One that accepts everybody protects
+	// from nobody who is on the way (RFC 9846, Appendix C.5).
 	CustomVerify func(*PeerVerification) error
 	// VerifyPeer runs, if it is set, after the default verification or
 	// CustomVerify has accepted the server, and may refuse it all the same.
@@ -59,7 +60,7 @@ type ClientConfig struct {
 	// and after a resumed one (RFC 9149). Zeros ask for nothing.
 	TicketRequest TicketRequest
 	// EnableEarlyData offers 0-RTT data where a session allows it: see
-	// MayEncryptEarlyData.
+	// MayEncryptEarlyData. It is off unless asked for (RFC 9846, Appendix F.5).
 	EnableEarlyData bool
 
 	// NextProtos are the application protocols offered by ALPN (RFC 7301), in
@@ -87,7 +88,7 @@ type ClientConfig struct {
 	SignatureSchemes []tls.SignatureScheme
 
 	// KeyLogWriter is written the secrets of each connection to, in the format
-	// of SSLKEYLOGFILE (RFC 9850), if it is set. That gives up all secrecy:
+	// of SSLKEYLOGFILE (RFC 9850, Section 2), if it is set. That gives up all secrecy:
 	// it is for debugging only. Writes are serialized.
 	KeyLogWriter io.Writer
 	// Time is the clock; nil stands for time.Now.
@@ -658,7 +659,7 @@ func lookUp[ID ~uint16, T any](field string, ids, defaults []ID, find func(ID) *
 		if found[i] = find(id); found[i] == nil {
 			return nil, &ConfigError{fmt.Sprintf("%s[%d]", field, i), fmt.Errorf("%#04x is not supported", uint16(id))}
 		}
-		if slices.Contains(ids[:i], id) {
+		if slices.Contains(ids[:i], id) { // RFC 9846, Section 4.3.7, of groups
 			return nil, &ConfigError{fmt.Sprintf("%s[%d]", field, i), fmt.Errorf("%#04x is listed twice", uint16(id))}
 		}
 	}

@@ -323,7 +323,7 @@ const maxWarnings = 4
 
 // alert takes the peer's alert: RFC 9846, Section 6. All but the two closure
 // alerts are errors, whatever their level says; but in TLS 1.2 there are
-// warnings, which are counted and ignored.
+// warnings, which are counted and ignored (RFC 5246, Section 7.2).
 func (c *Conn) alert(content []byte) error {
 	if len(content) != 2 {
 		return fault.MalformedAlert

@@ -48,7 +48,7 @@ func (c *curve) generate(rand io.Reader) (*ecdh.PrivateKey, error) {
 
 // agree returns the shared secret. crypto/ecdh refuses points that are not on
 // the curve or not uncompressed (Section 4.3.8.2), and an X25519 secret of all
-// zeros (Section 7.4.2).
+// zeros (Section 7.4.2); so do RFC 8422, Sections 5.10 and 5.11, for TLS 1.2.
 func (c *curve) agree(private *ecdh.PrivateKey, point []byte) ([]byte, error) {
 	public, err := c.ecdh.NewPublicKey(point)
 	if err != nil {

@@ -24,8 +24,9 @@ type Group struct {
 	classical tls.CurveID // the group of the curve alone
 }
 
-// groups are in the default order of preference. The hybrids are those of
-// draft-ietf-tls-ecdhe-mlkem; X25519MLKEM768 alone has its KEM in front.
+// groups are in the default order of preference: RFC 9846, Appendix B.3.1.4, none
+// of the obsolete ones, and the hybrids of draft-ietf-tls-ecdhe-mlkem, of which
+// X25519MLKEM768 alone has its KEM in front.
 var groups = [...]Group{
 	{tls.X25519MLKEM768, "X25519MLKEM768", true, 1184 + 32, 1088 + 32, &x25519, &mlkem768, true, tls.X25519},
 	{tls.X25519, "X25519", false, 32, 32, &x25519, nil, false, 0},

@@ -75,6 +75,35 @@ func TestBothSidesAgree(t *testing.T) {
 	}
 }
 
+// "Leading zeros found in this octet string MUST NOT be truncated": RFC 9846,
+// Section 7.4.2. One secret in 256 begins with one.
+func TestLeadingZerosOfASecretStay(t *testing.T) {
+	for i := range groups {
+		g := &groups[i]
+		if g.kem != nil {
+			continue // whose half is one of the others
+		}
+		size := (g.ClientShareLen - 1) / 2 // of a coordinate
+		if g.ID == tls.X25519 {
+			size = 32
+		}
+		random := seeded(2)
+		clientShare := generate(t, g, random).AppendPublic(nil)
+		for tries := 0; ; tries++ {
+			_, secret, err := g.Respond(random, clientShare)
+			if err != nil || tries == 1<<13 {
+				t.Fatalf("%s: no secret with a leading zero in %d tries, error %v", g.Name, tries, err)
+			}
+			if len(secret) != size {
+				t.Errorf("%s: a secret has %d bytes, want %d: %x", g.Name, len(secret), size, secret)
+			}
+			if secret[0] == 0 {
+				break
+			}
+		}
+	}
+}
+
 // The shares and the secret of RFC 8448, from the private keys alone.
 func TestRFC8448KeyExchange(t *testing.T) {
 	for _, tt := range []struct {

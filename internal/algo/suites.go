@@ -51,8 +51,9 @@ func (s *Suite) FixedIVLen() int {
 	return 12
 }
 
-// suites are in the default order of preference: RFC 9846, Appendix B.4, and
-// below it TLS 1.2's with ECDHE and an AEAD, RFC 5289 and RFC 7905.
+// suites are in the default order of preference: RFC 9846, Section 9.1 and
+// Appendix B.4, and below them TLS 1.2's with ECDHE and an AEAD, by RFC 5289,
+// Section 3.2, and RFC 7905, Section 2. What Appendix E.5 bans is not there.
 var suites = [...]Suite{
 	{tls.TLS_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256", crypto.SHA256, sha256.New, 16, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false, false},
 	{tls.TLS_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384", crypto.SHA384, sha512.New384, 32, newAESGCM, limitAESGCM, tls.VersionTLS13, AnyAuthentication, false, false},

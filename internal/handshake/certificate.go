@@ -227,13 +227,28 @@ func (v *Verification) verify(opts x509.VerifyOptions) error {
 	}
 	chains, err := v.Certificates[0].Verify(opts)
 	if err != nil {
-		return verdict(err).Because(&tls.CertificateVerificationError{
+		reason := verdict(err)
+		if reason == fault.UnknownCA && slices.ContainsFunc(v.Certificates, weaklySigned) {
+			reason = fault.BadCertificate
+		}
+		return reason.Because(&tls.CertificateVerificationError{
 			UnverifiedCertificates: v.Certificates,
 			Err:                    err,
 		})
 	}
 	v.VerifiedChains = chains
 	return nil
+}
+
+// weaklySigned reports whether verification has passed over a signature because
+// of its hash, MD5 or SHA-1, which is not to look like an unknown authority:
+// RFC 9846, Section 4.5.1.3. Self-signed certificates are not verified by it.
+func weaklySigned(cert *x509.Certificate) bool {
+	switch cert.SignatureAlgorithm {
+	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
+		return !bytes.Equal(cert.RawIssuer, cert.RawSubject)
+	}
+	return false
 }
 
 // verdict finds the reason, and so the alert, for an error of crypto/x509:

@@ -2,10 +2,13 @@ package handshake
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"math/big"
 	"testing"
 	"time"
 
@@ -72,6 +75,75 @@ func TestCertificatesThatDoNotVerify(t *testing.T) {
 			t.Errorf("a certificate with %s is a fact all the same", row.story)
 		}
 	}
+}
+
+// Who would have to trust MD5 or SHA-1 says so: RFC 9846, Section 4.5.1.3. Where
+// nothing hangs on the hash it is an unknown authority like any other.
+func TestCertificatesSignedWithWeakHashes(t *testing.T) {
+	key := tlstest.Key(tlstest.RSA2048)
+	issue := func(name string, issuer *x509.Certificate) *x509.Certificate {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"example.com"},
+			NotBefore: tlstest.NotBefore, NotAfter: tlstest.NotAfter,
+			SignatureAlgorithm: x509.SHA256WithRSA, IsCA: issuer == nil, BasicConstraintsValid: true,
+		}
+		if issuer == nil {
+			issuer = template
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed(t, der)
+	}
+	root := issue("root", nil)
+	leaf := issue("leaf", root)
+	// hashed is the certificate with another hash in its signature algorithm:
+	// the last byte of an OID that it has twice.
+	hashed := func(cert *x509.Certificate, oid byte) *x509.Certificate {
+		pkcs1 := []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1}
+		return parsed(t, bytes.ReplaceAll(cert.Raw, append(pkcs1[:8:8], 11), append(pkcs1[:8:8], oid)))
+	}
+	const md5, sha1, sha256 = 4, 5, 11
+	for _, row := range []struct {
+		story string
+		roots []*x509.Certificate
+		chain []*x509.Certificate
+		want  fault.Alert // 0: accepted
+	}{
+		{"SHA-256", []*x509.Certificate{root}, []*x509.Certificate{hashed(leaf, sha256)}, 0},
+		{"MD5", []*x509.Certificate{root}, []*x509.Certificate{hashed(leaf, md5)}, fault.BadCertificateAlert},
+		{"SHA-1", []*x509.Certificate{root}, []*x509.Certificate{hashed(leaf, sha1)}, fault.BadCertificateAlert},
+		{"MD5, which is trusted itself", []*x509.Certificate{hashed(leaf, md5)}, []*x509.Certificate{hashed(leaf, md5)}, 0},
+		{"MD5 by itself", nil, []*x509.Certificate{hashed(root, md5)}, fault.UnknownCAAlert},
+		{"SHA-256, and a root with SHA-1", nil, []*x509.Certificate{leaf, hashed(root, sha1)}, fault.UnknownCAAlert},
+	} {
+		p := newPair(t)
+		p.clientPolicy.Roots = x509.NewCertPool()
+		for _, cert := range row.roots {
+			p.clientPolicy.Roots.AddCert(cert)
+		}
+		cert := tls.Certificate{PrivateKey: key}
+		for _, c := range row.chain {
+			cert.Certificate = append(cert.Certificate, c.Raw)
+		}
+		p.only(cert)
+		if row.want == 0 {
+			p.complete()
+			continue
+		}
+		p.run()
+		expectAlert(t, p.c.err, row.want, "a certificate signed with %s", row.story)
+	}
+}
+
+func parsed(t *testing.T, der []byte) *x509.Certificate {
+	t.Helper()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 func is[E error](err error) bool {

@@ -54,6 +54,7 @@ var clientTable = table[Client]{
 	clientWaitFinished: {"WAIT_FINISHED", []arm[Client]{
 		{kind(wire.TypeFinished), (*Client).finished, []state{clientConnected}},
 	}},
+	// No CertificateRequest: post_handshake_auth is not offered (Sections 4.3.6, 4.7.2).
 	clientConnected: {"CONNECTED", []arm[Client]{
 		{kind(wire.TypeNewSessionTicket), (*Client).newSessionTicket, []state{clientConnected}},
 		{kind(wire.TypeKeyUpdate), (*Client).keyUpdate, []state{clientConnected}},

@@ -75,6 +75,8 @@ func TestASecondHelloRetryRequestIsUnexpected(t *testing.T) {
 	expectAlert(t, p.c.err, fault.UnexpectedMessageAlert, "a second HelloRetryRequest")
 }
 
+// Suite, version and group are those of the retry: RFC 9846, Sections 4.2.4 and
+// 4.3.8.
 func TestServerHellosAfterARetryThatAreRefused(t *testing.T) {
 	edit := editServerHello
 	for _, row := range []struct {
@@ -85,7 +87,7 @@ func TestServerHellosAfterARetryThatAreRefused(t *testing.T) {
 		{"another cipher suite, which was offered", edit(func(h *wire.ServerHello) { h.CipherSuite = tls.TLS_CHACHA20_POLY1305_SHA256 }), fault.IllegalParameterAlert},
 		{"a cipher suite of another hash", edit(func(h *wire.ServerHello) { h.CipherSuite = tls.TLS_AES_256_GCM_SHA384 }), fault.IllegalParameterAlert},
 		{"another version", edit(func(h *wire.ServerHello) { h.SupportedVersion = tls.VersionTLS12 }), fault.IllegalParameterAlert},
-		{"no version", edit(func(h *wire.ServerHello) { h.Has = h.Has.Without(wire.ExtSupportedVersions) }), fault.ProtocolVersionAlert},
+		{"no version", edit(func(h *wire.ServerHello) { h.Has = h.Has.Without(wire.ExtSupportedVersions) }), fault.IllegalParameterAlert},
 		{"another session ID", edit(func(h *wire.ServerHello) { h.SessionID = make([]byte, 32) }), fault.IllegalParameterAlert},
 		{"a share of a group that was in the first hello only", edit(func(h *wire.ServerHello) {
 			h.KeyShareGroup, h.KeyShare = uint16(tls.X25519), bytes.Repeat([]byte{9}, 32)

@@ -69,11 +69,11 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	return clientWait12Cert, nil
 }
 
-// checkServerHello12: RFC 5246, Section 7.4.1.3.
+// checkServerHello12: RFC 5246, Section 7.4.1.3, and RFC 7627, Section 5.2.
 func (c *Client) checkServerHello12(h *wire.ServerHello) error {
 	switch {
 	case c.Facts.EarlyData != EarlyDataNone:
-		// "A client that attempts to send 0-RTT data MUST fail" (Appendix E.3).
+		// "A client that attempts to send 0-RTT data MUST fail": RFC 9846, Appendix E.3.
 		return fault.UnsupportedVersion.With("the server chose TLS 1.2, and early data was sent")
 	case h.CompressionMethod != 0:
 		return fault.IllegalParameter.With("compression method %d", h.CompressionMethod)
@@ -119,6 +119,8 @@ func (c *Client) awaitFinished12() state {
 	return clientWait12CCS
 }
 
+// certificate12: RFC 5246, Section 7.4.2. The suite says what kind of key it has
+// to be: RFC 8422, Section 5.3.
 func (c *Client) certificate12(m message) (state, error) {
 	var cert wire.Certificate12
 	if err := cert.Parse(m.body()); err != nil {

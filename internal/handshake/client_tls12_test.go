@@ -187,7 +187,7 @@ func TestVersionsAreNotMixed(t *testing.T) {
 		h.Has, h.CipherSuite = wire.Extensions(wire.ExtExtendedMainSecret), tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 	})
 	p.run()
-	expectAlert(t, p.c.err, fault.ProtocolVersionAlert, "a ServerHello of TLS 1.2 after a HelloRetryRequest")
+	expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a ServerHello of TLS 1.2 after a HelloRetryRequest")
 
 	p = newPair(t)
 	p.speakBoth()

@@ -61,13 +61,15 @@ const (
 )
 
 // checkOldVersion decides about a hello without supported_versions: whether it
-// is a downgrade, and whether TLS 1.2 is on offer.
+// is a downgrade, and whether TLS 1.2 is on offer (RFC 9846, Appendix E.1).
 func (c *Client) checkOldVersion(h *wire.ServerHello) error {
 	tail := string(h.Random[24:])
 	switch {
 	case c.policy.TLS13 && h.LegacyVersion <= tls.VersionTLS12 && (tail == downgradeTLS12 || tail == downgradeTLS11):
 		return fault.Downgrade
-	case !c.policy.TLS12 || h.LegacyVersion != tls.VersionTLS12 || c.retried != nil:
+	case c.retried != nil: // Section 4.2.4: the version of the retry MUST be retained
+		return fault.IllegalParameter.With("the server changed the version to %#04x after HelloRetryRequest", h.LegacyVersion)
+	case !c.policy.TLS12 || h.LegacyVersion != tls.VersionTLS12:
 		return fault.UnsupportedVersion.With("the server chose %#04x", h.LegacyVersion)
 	}
 	return nil

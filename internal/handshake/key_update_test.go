@@ -143,6 +143,22 @@ func TestTheLastEpochIsTheLast(t *testing.T) {
 	}
 }
 
+// "Receiving implementations MUST NOT enforce this rule": RFC 9846, Section
+// 4.7.3. A peer may have other limits than we do.
+func TestThePeersEpochsAreItsOwnAffair(t *testing.T) {
+	p := newPair(t)
+	p.complete()
+	p.client.readEpoch = maxWriteEpoch
+	for range 2 {
+		must(p.s.core.UpdateKeys(false))
+		p.pump()
+		p.works()
+	}
+	if got := p.client.readEpoch; got != maxWriteEpoch+2 {
+		t.Errorf("the client has followed the server to epoch %d, want %d", got, uint64(maxWriteEpoch+2))
+	}
+}
+
 func TestTicketsThatAreRefused(t *testing.T) {
 	ticket := func(lifetime uint32) []byte {
 		m := wire.NewSessionTicket{Lifetime: lifetime, Nonce: []byte{0}, Ticket: []byte("ticket")}

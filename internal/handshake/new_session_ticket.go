@@ -54,7 +54,7 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 }
 
 // sendTickets sends as many tickets as the policy says, or fewer if the client
-// asked for fewer (RFC 9149). The transcript reaches up to the client's
+// asked for fewer (RFC 9149, Section 3). The transcript reaches up to the client's
 // Finished.
 func (s *Server) sendTickets() error {
 	n := s.ticketCount

@@ -17,7 +17,7 @@ import (
 // always comes with a fresh key exchange (RFC 9846, Section 4.3.9).
 const pskDHE = 1
 
-// ClientSessions is where a client keeps its sessions.
+// ClientSessions is where a client keeps its sessions: Appendix C.4.
 type ClientSessions interface {
 	Put(key string, s *Session)
 	Take(key string) *Session // removes it: a ticket is used once
@@ -79,7 +79,7 @@ func (c *Client) sessionFits(s *Session) bool {
 // setPSK fills pre_shared_key with the session's ticket and a binder of zeros,
 // which binders then replaces.
 func (c *Client) setPSK() {
-	// "the age in milliseconds and adding the ticket_age_add value" (4.3.11.1)
+	// "the age in milliseconds and adding the ticket_age_add value": Section 4.3.11.1.
 	age := uint32(c.policy.Now().Sub(c.session.Created).Milliseconds()) + c.session.AgeAdd
 	var zeros [48]byte
 	c.hello.PreSharedKey.Identities = wire.AppendPSKIdentity(nil, c.session.Ticket, age)

@@ -796,7 +796,7 @@ func TestTicketsHaveTheirOwnPSKs(t *testing.T) {
 	if p.server.SetResumptionData([]byte("too late")) {
 		t.Error("the application's data is taken when the tickets are out")
 	}
-	seen := map[string]bool{}
+	seen, ages := map[string]bool{}, map[uint32]bool{}
 	for i, s := range p.held() {
 		server, err := ParseSession(p.box.sessions[i])
 		if err != nil {
@@ -809,6 +809,11 @@ func TestTicketsHaveTheirOwnPSKs(t *testing.T) {
 			t.Errorf("the PSK of ticket %d is that of another, or zeros", i+1)
 		}
 		seen[string(s.PSK)] = true
+		// "The server MUST generate a fresh value for each ticket": Section 4.7.1.
+		if ages[s.AgeAdd] {
+			t.Errorf("the ticket_age_add of ticket %d is that of another", i+1)
+		}
+		ages[s.AgeAdd] = true
 	}
 	if len(seen) != 3 {
 		t.Fatalf("there are %d sessions, want 3", len(seen))

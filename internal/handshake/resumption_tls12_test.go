@@ -202,6 +202,18 @@ func TestSessionsOfTLS12ThatAServerPassesOver(t *testing.T) {
 	}
 }
 
+// "If a ticket is presented by the client, the server MUST NOT attempt to use
+// the Session ID": RFC 5077, Section 3.4.
+func TestASessionIDBesideATicketNamesNothing(t *testing.T) {
+	p := newResumingPair12(t, true)
+	p.clientDoors[kind(wire.TypeClientHello)] = editClientHello(func(h *wire.ClientHello) { h.SessionTicket = []byte("of another server") })
+	p.complete()
+	p.works()
+	if p.kinds() != both(KindFull) {
+		t.Errorf("a session ID beside a ticket leads to handshakes of kinds %v, want full ones", p.kinds())
+	}
+}
+
 // The certificate of a client is judged anew.
 func TestClientsThatResumeTLS12AreJudgedAgain(t *testing.T) {
 	for _, byID := range []bool{false, true} {

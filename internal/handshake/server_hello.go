@@ -84,7 +84,7 @@ func (s *Server) parseHello(h *wire.ClientHello, m message) error {
 }
 
 // chooseVersion is version negotiation: RFC 9846, Section 4.3.1 and Appendix
-// E.2. It is 0 if there is no version in common.
+// E.2, and RFC 5246, Appendix E.1. It is 0 if there is no version in common.
 func (s *Server) chooseVersion(h *wire.ClientHello) uint16 {
 	offers := func(version uint16) bool {
 		if h.Has.Has(wire.ExtSupportedVersions) {
@@ -132,6 +132,8 @@ func (s *Server) checkHello13(h *wire.ClientHello) error {
 	return nil
 }
 
+// choose selects what the keys come from, or finds that there is nothing in
+// common: Sections 2.1 and 4.2.1.
 func (s *Server) choose(h *wire.ClientHello) (ch choice, err error) {
 	if ch.suite = s.chooseSuite(h); ch.suite == nil {
 		return ch, fault.NoCommonSuite

@@ -26,7 +26,7 @@ type server12 struct {
 
 // Cipher suite values that say something else.
 const (
-	fallbackSCSV      = 0x5600 // RFC 7507
+	fallbackSCSV      = 0x5600 // RFC 7507, Section 3
 	renegotiationSCSV = 0x00ff // RFC 5746, Section 3.3
 )
 
@@ -55,6 +55,7 @@ func (s *Server) clientHello12(h *wire.ClientHello, m message) (state, error) {
 	})
 }
 
+// checkHello12: RFC 5246, Section 7.4.1.2, and RFC 7627, Section 5.2.
 func (s *Server) checkHello12(h *wire.ClientHello) error {
 	switch {
 	case s.policy.TLS13 && h.CipherSuites.Contains(fallbackSCSV):
@@ -212,7 +213,7 @@ func (s *Server) chooseGroup12(h *wire.ClientHello) *algo.Group {
 // chooseSuite12 takes the server's first preference for which there is a
 // certificate that the client can verify.
 func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *algo.Scheme, error) {
-	if !h.Has.Has(wire.ExtSignatureAlgorithms) {
+	if !h.Has.Has(wire.ExtSignatureAlgorithms) { // RFC 9155, Section 2
 		return nil, nil, nil, fault.NoCommonScheme.With("a client without signature_algorithms wants SHA-1")
 	}
 	var picked *Credential
@@ -280,7 +281,7 @@ func curveID(curve elliptic.Curve) tls.CurveID {
 	return tls.CurveP521
 }
 
-// clientKeyExchange12: RFC 8422, Section 5.7.
+// clientKeyExchange12: RFC 5246, Section 7.4.7, and RFC 8422, Section 5.7.
 func (s *Server) clientKeyExchange12(m message) (state, error) {
 	var cke wire.ClientKeyExchange
 	if err := cke.Parse(m.body()); err != nil {
@@ -303,6 +304,7 @@ func (s *Server) clientKeyExchange12(m message) (state, error) {
 	return serverWait12CCS, nil
 }
 
+// certificate12: RFC 5246, Section 7.4.6. It may be empty.
 func (s *Server) certificate12(m message) (state, error) {
 	var cert wire.Certificate12
 	if err := cert.Parse(m.body()); err != nil {
@@ -360,6 +362,9 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 	}
 	ticket := h.SessionTicket
 	if tickets.Stateful() {
+		if len(ticket) > 0 { // then the ID names no session: RFC 5077, Section 3.4
+			return then()
+		}
 		ticket = h.SessionID
 	}
 	if len(ticket) == 0 {
@@ -395,7 +400,7 @@ func (s *Server) resume12(h *wire.ClientHello, m message) (state, error) {
 	if s.policy.Tickets.Stateful() {
 		hello.SessionID, s.sessionID = h.SessionID, slices.Clone(h.SessionID)
 	} else {
-		// "the server … uses the Session ID from the client" (RFC 5077, 3.4).
+		// "the server … uses the Session ID from the client" (RFC 5077, Section 3.4).
 		hello.SessionID = h.SessionID
 		s.issueTicket = h.Has.Has(wire.ExtSessionTicket)
 	}

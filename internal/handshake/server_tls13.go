@@ -9,7 +9,7 @@ import (
 )
 
 // flight sends all that a server has to say before it hears from the client
-// again: ServerHello to Finished. RFC 9846, Section 2.
+// again, EndOfEarlyData included: RFC 9846, Sections 2 and 4.3.11.3.
 func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 	var credential *Credential
 	var scheme *algo.Scheme
@@ -61,7 +61,7 @@ func (s *Server) finish() (state, error) {
 }
 
 // sendServerHello agrees on the shared secret and changes both directions to
-// the handshake keys.
+// the handshake keys: Section 4.2.3.
 func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 	if !s.In.Empty() { // before anything is said under keys that cannot come
 		return fault.MessageSpansKeyChange

@@ -115,7 +115,8 @@ func (c *Core) keys12(key, iv []byte) (*record.Keys, error) {
 	return k, nil
 }
 
-// takeCCS12 installs the keys of the peer's change_cipher_spec.
+// takeCCS12 installs the keys of the peer's change_cipher_spec: RFC 5246,
+// Section 7.1.
 func (c *Core) takeCCS12(h *handshake12) error { return c.In.SetKeys(h.pendingRead) }
 
 // sendFinished12 sends the change_cipher_spec and the Finished.
@@ -130,7 +131,8 @@ func (c *Core) sendFinished12(h *handshake12) {
 	c.send12(h, wire.End(b, start), start)
 }
 
-// checkFinished12 checks the peer's Finished and adds it to the transcript.
+// checkFinished12 checks the peer's Finished and adds it to the transcript: RFC
+// 5246, Section 7.4.9.
 func (c *Core) checkFinished12(h *handshake12, m message) error {
 	var want [keyschedule.FinishedLen12]byte
 	mac := c.secrets12.main.Finished(c.kdf, want[:0], !c.client, c.transcript.Sum())
@@ -150,7 +152,8 @@ func (c *Core) connected12() {
 	c.drop()
 }
 
-// checkSignature12 checks a signature of the peer over content.
+// checkSignature12 checks a signature of the peer over content, by what it was
+// offered: RFC 5246, Sections 7.4.1.4.1, 7.4.3 and 7.4.8.
 func checkSignature12(peer *chain, offered wire.Uint16s, algorithm uint16, content, signature []byte) (*algo.Scheme, error) {
 	scheme := algo.SchemeByID(tls.SignatureScheme(algorithm))
 	switch {
@@ -172,7 +175,7 @@ func (c *Core) signedParams12(params []byte) []byte {
 }
 
 // refuseRenegotiation answers once with a warning (RFC 5246, Section 7.2.2);
-// then that is it.
+// then that is it. No hello leads to TLS 1.3 here (RFC 9846, Section 4.2.2).
 func (c *Core) refuseRenegotiation() error {
 	if c.refused {
 		return fault.Renegotiation

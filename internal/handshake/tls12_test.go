@@ -192,7 +192,7 @@ func TestTheServerChoosesTheVersion(t *testing.T) {
 		{"no list, and TLS 1.1", both, 0x0302, nil, 0},
 		{"no list, and SSL 3.0", both, 0x0300, nil, 0},
 		// "… MUST negotiate TLS 1.2 or prior …, even if
-		// ClientHello.legacy_version is 0x0304 or later": Section 4.3.1.
+		// ClientHello.legacy_version is 0x0304 or later": RFC 9846, Section 4.3.1.
 		{"no list, and legacy_version TLS 1.3", both, 0x0304, nil, tls12},
 		{"no list, and a legacy_version from the far future", both, 0xffff, nil, tls12},
 		// "servers MUST NOT use the ClientHello.legacy_version value" if there

@@ -7,8 +7,8 @@ package keyschedule
 type MainSecret12 struct{ b [48]byte }
 
 // MainSecret12 derives the secret from the pre-master secret: over the hash of
-// the transcript up to the ClientKeyExchange (RFC 7627), or over both randoms
-// if transcript is nil, as it was before.
+// the transcript up to the ClientKeyExchange (RFC 7627, Section 4), or over both
+// randoms if transcript is nil, as it was before.
 func (k *KDF) MainSecret12(shared, transcript, clientRandom, serverRandom []byte) (s MainSecret12) {
 	if transcript != nil {
 		k.prf(s.b[:], shared, "extended master secret", transcript)

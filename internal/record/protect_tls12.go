@@ -35,7 +35,7 @@ func (r *Reader) open12(rec []byte) (ContentType, []byte, error) {
 		r.seq--
 		return 0, nil, fault.BadRecordMAC
 	}
-	if n > MaxPlaintext-r.reduced12() {
+	if n > MaxPlaintext-r.reduced12() { // Section 6.2.1
 		return 0, nil, fault.RecordOverflow
 	}
 	return ContentType(rec[0]), plain, nil

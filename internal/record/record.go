@@ -56,8 +56,8 @@ type Header struct {
 
 // ParseHeader reads the header at the front of b, which has at least HeaderLen
 // bytes, and judges it by what can be known without opening the record.
-// The version is only checked not to be older than SSL 3.0: Section 5.1 wants
-// it ignored, Appendix E.5 wants such records refused.
+// The version is only checked not to be older than SSL 3.0: Section 5.1 and
+// Appendix E want it ignored, Appendix E.5 wants such records refused.
 func ParseHeader(b []byte, protected bool) (Header, error) {
 	h := Header{
 		Type:    ContentType(b[0]),

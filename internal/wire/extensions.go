@@ -230,7 +230,7 @@ func (c *cursor) next() bool {
 }
 
 // passUnknown judges an extension that has no row: nobody here asks for such,
-// and requests that carry it are to be read past it.
+// and requests that carry it are to be read past it (RFC 9846, Section 9.3).
 func (c *cursor) passUnknown(code uint16) error {
 	if c.in&responses != 0 {
 		return fault.UnsolicitedExtension.With("type %d in %s", code, c.in)

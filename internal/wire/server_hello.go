@@ -115,7 +115,8 @@ func (m *ServerHello) Parse(body []byte, offered ExtensionSet) error {
 	return nil
 }
 
-// read12 reads an extension of TLS 1.2.
+// read12 reads an extension of TLS 1.2: RFC 5246, Section 7.4.1.4. Which may
+// stand there is the cursor's business.
 func (m *ServerHello) read12(c *cursor) bool {
 	switch c.ext {
 	case ExtServerName, ExtStatusRequest, ExtExtendedMainSecret, ExtSessionTicket:
