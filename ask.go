@@ -171,7 +171,7 @@ func (s ClientHelloReceived) Refuse(alert tls.AlertError, reason error) error {
 type SessionWanted struct{ q *handshake.SessionQuestion }
 
 // Name is the name that the client gave, of 32 bytes: Put may have been called
-// with it, or never.
+// with it, or never. In TLS 1.2 it is the session ID, which many clients make up.
 func (s SessionWanted) Name() string {
 	if s.q == nil {
 		return ""

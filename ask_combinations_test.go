@@ -32,6 +32,11 @@ func want12(c *baretls.ClientConfig, s *baretls.ServerConfig) {
 	c.MaxVersion, s.MaxVersion, c.CipherSuites, c.EnableEarlyData = tls.VersionTLS12, tls.VersionTLS12, nil, false
 }
 
+// want12OfServer does so for the server alone.
+func want12OfServer(c *baretls.ClientConfig, s *baretls.ServerConfig) {
+	s.MaxVersion, c.CipherSuites, c.EnableEarlyData = tls.VersionTLS12, nil, false
+}
+
 func withClientAuth(_ *baretls.ClientConfig, s *baretls.ServerConfig) {
 	s.ClientAuth = tls.RequireAndVerifyClientCert
 	s.ClientCAs, _ = tlstest.CA()
@@ -92,13 +97,16 @@ var askScenarios = []askScenario{
 	{name: "resumed from a store, with 0-RTT data and a client certificate", edit: withClientAuth, resumed: true, stored: true, early: true,
 		ofServer: []string{helloReceived, sessionWanted, clientReceived, earlyOffered}},
 
-	// The random ID of a client that would take a ticket could be one of a session.
 	{name: "TLS 1.2, full", edit: want12,
 		ofClient: []string{serverReceived},
-		ofServer: []string{helloReceived, sessionWanted, signatureWanted}},
+		ofServer: []string{helloReceived, signatureWanted}},
 	{name: "TLS 1.2, full, with a client certificate", edit: editing(want12, withClientAuth),
 		ofClient: []string{serverReceived, certRequested, signatureWanted},
-		ofServer: []string{helloReceived, sessionWanted, signatureWanted, clientReceived}},
+		ofServer: []string{helloReceived, signatureWanted, clientReceived}},
+	// The random ID of a client that has TLS 1.3 could be one of a session.
+	{name: "TLS 1.2, full, with a client of both versions", edit: want12OfServer,
+		ofClient: []string{serverReceived},
+		ofServer: []string{helloReceived, sessionWanted, signatureWanted}},
 	{name: "TLS 1.2, resumed", edit: want12, resumed: true,
 		ofClient: []string{serverReceived},
 		ofServer: []string{helloReceived}},

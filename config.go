@@ -234,6 +234,14 @@ type ServerConfig struct {
 	compiled compiled[handshake.ServerPolicy]
 }
 
+// Format keeps keys out of what %v and its kin print, those of Certificates
+// included.
+func (c *ClientConfig) Format(s fmt.State, verb rune) { fmt.Fprint(s, "ClientConfig(secret)") }
+
+// Format keeps keys out of what %v and its kin print, those of Certificates and
+// RetryCookieKey included.
+func (c *ServerConfig) Format(s fmt.State, verb rune) { fmt.Fprint(s, "ServerConfig(secret)") }
+
 // PeerVerification is what a peer can be judged by.
 type PeerVerification struct {
 	// Certificates that the peer sent, its own first.

@@ -7,13 +7,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/doc"
-	"go/parser"
-	"go/token"
 	"io"
 	"log"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -22,38 +17,7 @@ import (
 )
 
 // TestExamples: every exported type is shown at work.
-func TestExamples(t *testing.T) {
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fset := token.NewFileSet()
-	var files []*ast.File
-	for _, name := range names {
-		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	pkg, err := doc.NewFromFiles(fset, files, "github.com/baretls/baretls")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(pkg.Types) < 20 || len(pkg.Examples) == 0 {
-		t.Fatalf("the package has %d types and %d examples of its own: that cannot be all", len(pkg.Types), len(pkg.Examples))
-	}
-	for _, typ := range pkg.Types {
-		if len(typ.Examples) == 0 {
-			t.Errorf("type %s has no Example%s", typ.Name, typ.Name)
-		}
-	}
-	for _, example := range doc.Examples(files...) {
-		if example.Output == "" {
-			t.Errorf("Example%s has no output, so that it is not run", example.Name)
-		}
-	}
-}
+func TestExamples(t *testing.T) { tlstest.CheckExamples(t, "github.com/baretls/baretls", 20) }
 
 // The loop, over anything that reads and writes: here with a server of
 // crypto/tls, in memory.

@@ -3,12 +3,12 @@ package netconn
 import "sync"
 
 // Sizes of buffers: for small writes and the rest of a record that has not come
-// as a whole; for the largest record; and for bulk, a few records at once. All
+// as a whole; for the largest record; and for bulk, two records at once. All
 // three fill the allocator's size classes.
 const (
 	smallBuffer  = 2 << 10
 	recordBuffer = 18 << 10
-	bulkBuffer   = 64 << 10
+	bulkBuffer   = 32 << 10
 )
 
 // buffer is memory on loan from a pool.

@@ -3,6 +3,7 @@ package netconn
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -17,7 +18,7 @@ import (
 type Conn struct {
 	socket net.Conn
 	tls    *baretls.Conn
-	server *baretls.ServerConn // nil for a client
+	server serverSide // nil for a client
 
 	complete atomic.Bool  // the handshake is, and reader and writer are set
 	closed   atomic.Bool  // by Close
@@ -94,12 +95,23 @@ func newServer(config *baretls.ServerConfig) (*baretls.ServerConn, error) {
 // answer such states. The functions of a config may take their time instead.
 var errAsk = &baretls.ConfigError{Field: "Ask", Err: errors.New("a net.Conn has nobody to ask")}
 
-func newConn(socket net.Conn, conn *baretls.Conn, server *baretls.ServerConn) *Conn {
+// serverSide is what only a baretls.ServerConn has: an interface, so that a
+// program with clients only does not contain one.
+type serverSide interface {
+	SetResumptionData(data []byte) error
+	ResumptionData() []byte
+}
+
+func newConn(socket net.Conn, conn *baretls.Conn, server serverSide) *Conn {
 	c := &Conn{socket: socket, tls: conn, server: server}
 	c.in.socket = socket
 	c.in.ready = newReadiness(socket, &c.in)
 	return c
 }
+
+// Format keeps what was received and not yet read out of what %v and its kin
+// print.
+func (c *Conn) Format(s fmt.State, verb rune) { fmt.Fprint(s, "Conn(secret)") }
 
 // NetConn returns the connection that this one is on top of. What is read from
 // it or written to it is missing in, or breaks, the TLS connection.
@@ -251,7 +263,7 @@ func (c *Conn) awaitsTickets() bool {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	return !c.isServer() && c.complete.Load() && c.written && !c.hasRead.Load() && c.readErr == nil &&
-		c.tls.ProtocolVersion() == tls.VersionTLS13 && c.tls.TicketsReceived() == 0
+		c.tls.ProtocolVersion() == tls.VersionTLS13
 }
 
 // CloseWrite sends a close_notify: this side writes nothing more, and goes on

@@ -215,6 +215,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 				handshake(t, c, s)
 				send(t, c, s, "a question")
 				send(t, s, c, string(pattern(100_000)))
+				send(t, s, c, "and little more") // after bulk a wrap is read with a buffer once more
 
 				var all sync.WaitGroup
 				defer all.Wait()

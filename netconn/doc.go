@@ -23,7 +23,7 @@
 //
 // A write deadline that passes costs nothing either. Write returns how much of
 // its data is committed; what of that the socket has not taken yet is kept, at
-// most 64 KiB, and sent first by the next Write or CloseWrite.
+// most 32 KiB, and sent first by the next Write or CloseWrite.
 //
 // # Memory
 //

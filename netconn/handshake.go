@@ -114,7 +114,9 @@ func (c *Conn) turn(incoming []byte) (baretls.State, error) {
 		c.greeted, c.plainHTTP = true, looksLikeHTTP(incoming)
 	}
 	status, err := c.tls.ProcessTLSRecords(incoming)
-	c.in.discard(status.Discard)
+	if len(incoming) > 0 { // or it is the reader's
+		c.in.discard(status.Discard)
+	}
 	if err != nil {
 		return nil, c.fail(c.withConn(err))
 	}

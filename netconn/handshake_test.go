@@ -274,6 +274,69 @@ func TestEarlyDataIsAnsweredEarly(t *testing.T) {
 	all.Wait()
 }
 
+// A server that answers before the handshake is complete, and reads already.
+func TestEarlyAnswersBesideARead(t *testing.T) {
+	leavesNothing(t)
+	client, server := clientConfig(tls.VersionTLS13), serverConfig()
+	client.EnableEarlyData = true
+	server.MaxEarlyData, server.SendHalfRTTData = 1000, true
+	server.ReplayGuard = fresh{}
+	a, b := sockets(t, "tcp")
+	c, s := over(t, a, b, client, server)
+	handshake(t, c, s)
+	send(t, s, c, "a ticket comes before this")
+
+	a, b = sockets(t, "tcp")
+	held := &heldConn{Conn: a, release: make(chan struct{})}
+	c, s = over(t, held, b, client, server)
+	s.AllowEarlyReads()
+	const answers = 50
+	var all sync.WaitGroup
+	all.Go(func() {
+		if status, err := c.HandshakeEarly(context.Background(), []byte("ping")); status != baretls.EarlyDataAccepted || err != nil {
+			t.Errorf("early data should be accepted, but is %v, %v", status, err)
+		}
+		io.WriteString(c, "and more")
+		if got, err := io.ReadAll(c); string(got) != strings.Repeat("pong", answers) || err != nil {
+			t.Errorf("%d answers should be read, but %q was, %v", answers, got, err)
+		}
+	})
+	if _, err := io.ReadFull(s, make([]byte, 4)); err != nil || !s.ReadEarly() {
+		t.Errorf("early data should be read early, but: %v, early is %v", err, s.ReadEarly())
+	}
+	all.Go(func() {
+		got := make([]byte, 8)
+		if _, err := io.ReadFull(s, got); string(got) != "and more" || err != nil {
+			t.Errorf("the rest should be read, but %q was, %v", got, err)
+		}
+		s.Close()
+	})
+	for range answers {
+		if _, err := io.WriteString(s, "pong"); err != nil {
+			t.Errorf("early data should be answered, but: %v", err)
+		}
+	}
+	if s.TLS() != nil {
+		t.Error("all this should come before the client's Finished, which is held up")
+	}
+	close(held.release)
+	all.Wait()
+}
+
+// heldConn sends nothing but the first flight before it is released.
+type heldConn struct {
+	net.Conn
+	release chan struct{}
+	flights int
+}
+
+func (c *heldConn) Write(p []byte) (int, error) {
+	if c.flights++; c.flights > 1 {
+		<-c.release
+	}
+	return c.Conn.Write(p)
+}
+
 func TestEarlyDataThatIsNotTaken(t *testing.T) {
 	t.Run("without a session", func(t *testing.T) {
 		leavesNothing(t)
@@ -334,6 +397,7 @@ func TestEarlyDataThatIsRejected(t *testing.T) {
 }
 
 func TestConfigsAreCheckedAtOnce(t *testing.T) {
+	leavesNothing(t)
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()

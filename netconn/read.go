@@ -13,7 +13,12 @@ import (
 // ended before. It does the handshake if that has not been done; a client that
 // speaks HTTP to a server is then answered like net/http does.
 func (c *Conn) Read(p []byte) (n int, err error) {
-	c.hasRead.Store(true)
+	if len(p) > 0 && !c.hasRead.Load() {
+		c.hasRead.Store(true)
+	}
+	if c.closed.Load() { // Close may have the lock for long
+		return 0, net.ErrClosed
+	}
 	if !c.complete.Load() {
 		if n, err := c.readHandshaking(p); n > 0 || err != nil {
 			return n, err
@@ -110,7 +115,10 @@ func (c *Conn) next(wait bool) error {
 		if c.writer.Pending() {
 			c.answer(err != nil)
 		}
-		if err != nil {
+		switch {
+		case err != nil && c.closed.Load():
+			return net.ErrClosed
+		case err != nil:
 			c.readErr = err
 			return err
 		}

@@ -116,9 +116,9 @@ func (c *Conn) sealer() (sealer, error) {
 	return c.writer, nil
 }
 
-// bulkData is as much data as fills a bulkBuffer when it is sealed: 4 records,
+// bulkData is as much data as fills a bulkBuffer when it is sealed: 2 records,
 // and a key update that falls due.
-const bulkData = bulkBuffer - 5*32
+const bulkData = bulkBuffer - 3*32
 
 // seal encrypts the front of p, as much as a buffer holds, behind what is to be
 // sent, and returns how much that is.

@@ -111,8 +111,8 @@ func demoConnection(ctx context.Context, out io.Writer, clientConfig *baretls.Cl
 		return err
 	}
 	var states transcript
-	client := newConn(near, &clientTLS.Conn, states.client)
-	server := newConn(far, &serverTLS.Conn, states.server)
+	client := newTurns(near, &clientTLS.Conn, states.client)
+	server := newTurns(far, &serverTLS.Conn, states.server)
 
 	served := make(chan error, 1)
 	go func() {
@@ -122,7 +122,7 @@ func demoConnection(ctx context.Context, out io.Writer, clientConfig *baretls.Cl
 		}
 		served <- err
 	}()
-	response, err := demoClient(client, early)
+	response, err := demoClient(ctx, client, early)
 	if err != nil {
 		near.Close()
 		<-served
@@ -142,9 +142,9 @@ func demoConnection(ctx context.Context, out io.Writer, clientConfig *baretls.Cl
 }
 
 // demoClient fetches the page and closes, second.
-func demoClient(conn *tlsConn, early bool) (response string, err error) {
+func demoClient(ctx context.Context, conn *turns, early bool) (response string, err error) {
 	defer conn.Close()
-	answer, err := request(conn, &url.URL{Scheme: "https", Host: "localhost", Path: "/"}, early)
+	answer, _, err := request(ctx, conn, &url.URL{Scheme: "https", Host: "localhost", Path: "/"}, early)
 	if err != nil {
 		return "", err
 	}
@@ -160,7 +160,7 @@ func demoClient(conn *tlsConn, early bool) (response string, err error) {
 }
 
 // demoServer answers one request and closes, first.
-func demoServer(conn *tlsConn) error {
+func demoServer(conn *turns) error {
 	defer conn.Close()
 	req, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
@@ -261,6 +261,6 @@ func printNegotiated(w io.Writer, conn *baretls.Conn) {
 	}
 }
 
-func printCounts(w io.Writer, role string, conn *tlsConn) {
-	fmt.Fprintf(w, "%-12s %d turns, %d bytes sent, %d bytes received\n", role, conn.turns, conn.bytesOut, conn.bytesIn)
+func printCounts(w io.Writer, role string, conn *turns) {
+	fmt.Fprintf(w, "%-12s %d turns, %d bytes sent, %d bytes received\n", role, conn.count, conn.bytesOut, conn.bytesIn)
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,18 +8,21 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/baretls/baretls"
+	"github.com/baretls/baretls/netconn"
+	"github.com/baretls/baretls/netconn/nethttp"
 )
 
-const getAbout = `Fetches an https URL over HTTP/1.1 and writes the body to stdout. As with
-curl, the body of an error page is a body too, and the exit code is 0.
+const getAbout = `Fetches an https URL over HTTP/2 or HTTP/1.1 and writes the body to stdout. As
+with curl, the body of an error page is a body too, and the exit code is 0.
 Redirects are not followed. With -resume or -early-data it fetches the URL
 twice, over two connections, and writes only the second body. 0-RTT data is
-TLS 1.3's only.`
+TLS 1.3's only. With -trace and -early-data it speaks HTTP/1.1 alone.`
 
 const (
 	dialPatience   = 30 * time.Second
@@ -33,11 +34,12 @@ func get(ctx context.Context, c *call) error {
 	insecure := c.Bool("insecure", false, "trust any server")
 	certFile := c.String("cert", "", "PEM `file` of a certificate chain for servers that want one")
 	keyFile := c.String("key", "", "PEM `file` of its private key")
-	alpn := c.String("alpn", "http/1.1", "offer these protocols, a comma-separated `list`; empty offers none")
+	alpn := c.String("alpn", "h2,http/1.1", "offer these protocols, a comma-separated `list`; empty offers none")
 	versions := c.versions()
 	resume := c.Bool("resume", false, "connect a second time and say on stderr whether that resumed the session")
 	early := c.Bool("early-data", false, "send the second request as 0-RTT data, or again if that is rejected, and say so on stderr; implies -resume")
 	trace := c.Bool("trace", false, "print the states of the connection on stderr")
+	verbose := c.Bool("v", false, "print what was agreed on, and the status of the response, on stderr")
 	if err := c.parse(1); err != nil {
 		return err
 	}
@@ -57,8 +59,10 @@ func get(ctx context.Context, c *call) error {
 		MaxVersion:      uint16(versions.max),
 		EnableEarlyData: *early,
 	}
-	if *alpn != "" {
-		config.NextProtos = strings.Split(*alpn, ",")
+	for protocol := range strings.SplitSeq(*alpn, ",") {
+		if *alpn != "" && !(protocol == "h2" && (*trace || *early)) {
+			config.NextProtos = append(config.NextProtos, protocol)
+		}
 	}
 	if *ca != "" {
 		if config.RootCAs, err = loadRoots(*ca); err != nil {
@@ -75,7 +79,12 @@ func get(ctx context.Context, c *call) error {
 		}
 		config.Certificates = []tls.Certificate{cert}
 	}
-	f := &fetcher{config: config, target: target, stdout: c.stdout, stderr: c.stderr}
+	if _, err := baretls.NewClient(config, target.Hostname()); err != nil { // before anyone is bothered
+		return err
+	}
+	put := make(chan struct{}, 1)
+	config.Sessions = tellingStore{baretls.NewClientSessionCache(0), put}
+	f := &fetcher{config: config, sessionPut: put, target: target, verbose: *verbose, stdout: c.stdout, stderr: c.stderr}
 	if *trace {
 		f.trace = func(line string) { fmt.Fprintln(c.stderr, line) }
 	}
@@ -88,53 +97,53 @@ func get(ctx context.Context, c *call) error {
 // fetcher fetches a URL, over a new connection each time.
 type fetcher struct {
 	config         *baretls.ClientConfig
+	sessionPut     chan struct{} // there is a session
 	target         *url.URL
 	trace          func(line string)
+	verbose        bool
 	stdout, stderr io.Writer
 }
 
-// once fetches the URL, asking by 0-RTT data if early is set and it can, and
-// lets use have the response as long as the connection is open.
-func (f *fetcher) once(ctx context.Context, early bool, use func(*tlsConn, *http.Response) error) error {
-	client, err := baretls.NewClient(f.config, f.target.Hostname())
-	if err != nil {
-		return err
-	}
-	port := f.target.Port()
-	if port == "" {
-		port = "443"
-	}
-	dialer := net.Dialer{Timeout: dialPatience}
-	socket, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(f.target.Hostname(), port))
-	if err != nil {
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { socket.Close() })()
+// answer is a response, and the connection that it came on.
+type answer struct {
+	*http.Response
+	tls   *baretls.Conn
+	early baretls.EarlyDataStatus // of the request
+	// awaitTicket waits for what may come behind it, until there is a ticket.
+	awaitTicket func()
+}
 
-	conn := newConn(socket, &client.Conn, f.trace)
-	defer conn.Close()
-	response, err := request(conn, f.target, early)
-	if err != nil {
-		return err
+// once fetches the URL, asking by 0-RTT data if early is set and it can, and
+// lets use have the answer as long as the connection is open.
+func (f *fetcher) once(ctx context.Context, early bool, use func(answer) error) error {
+	fetch := f.byTransport
+	if early || f.trace != nil {
+		fetch = func(ctx context.Context, use func(answer) error) error { return f.byHand(ctx, early, use) }
 	}
-	return use(conn, response)
+	return fetch(ctx, func(a answer) error {
+		if f.verbose {
+			printNegotiated(f.stderr, a.tls)
+			fmt.Fprintf(f.stderr, "%-12s %s %s\n", "response", a.Proto, a.Status)
+		}
+		return use(a)
+	})
 }
 
 // twice fetches the URL, and again with what the first connection has left.
 func (f *fetcher) twice(ctx context.Context, early bool) error {
-	if err := f.once(ctx, false, awaitTicket); err != nil {
+	if err := f.once(ctx, false, forTicket); err != nil {
 		return err
 	}
 	tooEarly := false
-	err := f.once(ctx, early, func(conn *tlsConn, response *http.Response) error {
-		f.say("second connection: %v", conn.tls.HandshakeKind())
+	err := f.once(ctx, early, func(a answer) error {
+		f.say("second connection: %v", a.tls.HandshakeKind())
 		if early {
-			f.say("%s", earlyVerdict(conn))
+			f.say("%s", earlyVerdict(a))
 		}
-		if tooEarly = conn.earlySent && response.StatusCode == http.StatusTooEarly; tooEarly {
+		if tooEarly = a.early == baretls.EarlyDataAccepted && a.StatusCode == http.StatusTooEarly; tooEarly {
 			return nil
 		}
-		return f.print(conn, response)
+		return f.print(a)
 	})
 	if err != nil || !tooEarly {
 		return err
@@ -145,8 +154,10 @@ func (f *fetcher) twice(ctx context.Context, early bool) error {
 }
 
 // print writes the body to stdout.
-func (f *fetcher) print(_ *tlsConn, response *http.Response) error {
-	if _, err := io.Copy(f.stdout, response.Body); err != nil {
+func (f *fetcher) print(a answer) error { return copyBody(f.stdout, a) }
+
+func copyBody(to io.Writer, a answer) error {
+	if _, err := io.Copy(to, a.Body); err != nil {
 		return fmt.Errorf("body: %w", err)
 	}
 	return nil
@@ -156,26 +167,85 @@ func (f *fetcher) say(format string, args ...any) {
 	fmt.Fprintf(f.stderr, "baretls: "+format+"\n", args...)
 }
 
-// awaitTicket reads the response, and then what may come after it until there
-// is a ticket. That none comes is no error.
-func awaitTicket(conn *tlsConn, response *http.Response) error {
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return fmt.Errorf("body: %w", err)
+// forTicket reads the response for the ticket that comes with it. That none
+// comes is no error.
+func forTicket(a answer) error {
+	if err := copyBody(io.Discard, a); err != nil {
+		return err
 	}
-	if conn.tls.TicketsReceived() == 0 {
-		conn.SetReadDeadline(time.Now().Add(ticketPatience))
-		_, _ = io.Copy(io.Discard, conn)
+	if a.tls.TicketsReceived() == 0 {
+		a.awaitTicket()
 	}
 	return nil
 }
 
 // earlyVerdict tells what has become of a request that was to be 0-RTT data.
-func earlyVerdict(conn *tlsConn) string {
-	status := conn.tls.EarlyData()
-	if status != baretls.EarlyDataNotOffered && !conn.earlySent {
+func earlyVerdict(a answer) string {
+	if a.early == baretls.EarlyDataNotOffered && a.tls.EarlyData() != a.early {
 		return "early data not sent: the session does not allow so much"
 	}
-	return "early data " + status.String()
+	return "early data " + a.early.String()
+}
+
+// byTransport fetches the URL as programs do.
+func (f *fetcher) byTransport(ctx context.Context, use func(answer) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	transport := &nethttp.Transport{Config: f.config, Base: &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialPatience}).DialContext,
+		TLSHandshakeTimeout: dialPatience,
+	}}
+	defer transport.CloseIdleConnections()
+	var used net.Conn
+	req, err := newRequest(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { used = info.Conn },
+	}), f.target)
+	if err != nil {
+		return err
+	}
+	response, err := transport.RoundTrip(req)
+	if err != nil {
+		return noResponse(err)
+	}
+	defer response.Body.Close()
+	conn := used.(*nethttp.Conn).NetConn().(*netconn.Conn)
+	return use(answer{Response: response, tls: conn.TLS(), awaitTicket: func() {
+		select { // the transport goes on to read
+		case <-f.sessionPut:
+		case <-time.After(ticketPatience):
+		case <-ctx.Done():
+		}
+	}})
+}
+
+// tellingStore tells when it is given a session.
+type tellingStore struct {
+	baretls.ClientSessionStore
+	put chan struct{}
+}
+
+func (s tellingStore) Put(key string, session *baretls.ClientSession) {
+	s.ClientSessionStore.Put(key, session)
+	select {
+	case s.put <- struct{}{}:
+	default:
+	}
+}
+
+func newRequest(ctx context.Context, target *url.URL) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err == nil {
+		req.Header.Set("User-Agent", "baretls")
+	}
+	return req, err
+}
+
+// noResponse says what it means that a connection ends instead of a response.
+func noResponse(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF { // not the one of a truncation
+		return errors.New("the server has closed without a response")
+	}
+	return err
 }
 
 func parseURL(text string) (*url.URL, error) {
@@ -189,50 +259,4 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("%q has no host", text)
 	}
 	return target, nil
-}
-
-// request does the handshake, sends a GET and returns the response once its
-// header is here. If early is set, the GET is 0-RTT data where there is a
-// session for that; if it is rejected, it is sent again.
-func request(conn *tlsConn, target *url.URL, early bool) (*http.Response, error) {
-	req, err := http.NewRequest(http.MethodGet, target.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("User-Agent", "baretls")
-	req.Close = true
-	var text bytes.Buffer
-	if err := req.Write(&text); err != nil {
-		return nil, err
-	}
-
-	taken := false
-	if early {
-		taken, err = conn.WriteEarly(text.Bytes())
-	} else {
-		err = conn.Handshake()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if chosen := conn.tls.ALPNProtocol(); chosen != "" && chosen != "http/1.1" {
-		return nil, fmt.Errorf("the server has chosen %s, but this command speaks only http/1.1", chosen)
-	}
-	if !taken {
-		if _, err := conn.Write(text.Bytes()); err != nil {
-			return nil, err
-		}
-	}
-	from := bufio.NewReader(conn)
-	for {
-		response, err := http.ReadResponse(from, req)
-		switch {
-		case err == io.ErrUnexpectedEOF: // not the one of a truncation
-			return nil, errors.New("the server has closed without a response")
-		case err != nil:
-			return nil, err
-		case response.StatusCode >= 200: // before that they are only hints
-			return response, nil
-		}
-	}
 }

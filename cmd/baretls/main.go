@@ -33,7 +33,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"demo", "[-tls12]", demoAbout, demo},
-		{"get", "[-ca FILE] [-insecure] [-cert FILE -key FILE] [-alpn LIST] [-min-version VERSION] [-max-version VERSION] [-resume] [-early-data] [-trace] URL", getAbout, get},
+		{"get", "[-ca FILE] [-insecure] [-cert FILE -key FILE] [-alpn LIST] [-min-version VERSION] [-max-version VERSION] [-resume] [-early-data] [-trace] [-v] URL", getAbout, get},
 		{"serve", "[-addr HOST:PORT] [-cert FILE -key FILE] [-client-ca FILE] [-dir DIR] [-min-version VERSION] [-max-version VERSION] [-early-data BYTES] [-ticket-key-lifetime DURATION]", serveAbout, serve},
 	}
 }

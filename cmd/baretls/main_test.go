@@ -161,6 +161,27 @@ func TestGetTracesStates(t *testing.T) {
 	}
 }
 
+func TestGetSaysWhatWasAgreedOn(t *testing.T) {
+	server := startServe(t, "-dir", t.TempDir())
+	for _, test := range []struct {
+		flags []string
+		says  []string
+	}{
+		{nil, []string{"version +TLS 1.3", "group +X25519MLKEM768", "ALPN +h2", "handshake +full", "response +HTTP/2.0 200 OK"}},
+		{[]string{"-max-version", "1.2"}, []string{"version +TLS 1.2", "ALPN +h2", "response +HTTP/2.0 200 OK"}},
+		{[]string{"-alpn", "http/1.1"}, []string{"ALPN +http/1.1", "response +HTTP/1.1 200 OK"}},
+		{[]string{"-trace"}, []string{"ALPN +http/1.1", "response +HTTP/1.1 200 OK"}},
+		{[]string{"-resume"}, []string{"handshake +full", "ALPN +h2", "handshake +resumed", "response +HTTP/2.0 200 OK"}},
+	} {
+		_, said := getSays(t, append(test.flags, "-v", "-ca", server.ca, server.url)...)
+		for _, line := range test.says {
+			if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(said) {
+				t.Errorf("get %q -v should print a line like %q, but printed\n%s", test.flags, line, said)
+			}
+		}
+	}
+}
+
 func TestErrorsAreOneLine(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text")
@@ -186,7 +207,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{1, "certificate signed by unknown authority", []string{"get", server.url}},
 		{1, "certificate signed by unknown authority", []string{"get", "-ca", stranger.ca, server.url}},
 		{1, "doesn't contain any IP SANs", []string{"get", "-ca", other.ca, other.url}},
-		{1, "no application protocol", []string{"get", "-ca", server.ca, "-alpn", "h2", server.url}},
+		{1, "no application protocol", []string{"get", "-ca", server.ca, "-alpn", "h3", server.url}},
 		{1, "NextProtos[1]", []string{"get", "-alpn", "h2,,http/1.1", server.url}},
 		{1, "does not look like a TLS handshake", []string{"get", strings.Replace(plain.URL, "http:", "https:", 1)}},
 		{1, "refused", []string{"get", "https://" + closed.Addr().String()}},
@@ -305,10 +326,7 @@ func TestStandardClientsAgainstServe(t *testing.T) {
 	}
 	server := startServe(t, "-dir", dir)
 	config := &tls.Config{RootCAs: server.roots(t), NextProtos: []string{"http/1.1"}}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
-	defer client.CloseIdleConnections()
-
-	do := func(method, path, body string) (*http.Response, string, bool) {
+	do := func(client *http.Client, method, path, body string) (*http.Response, string, bool) {
 		t.Helper()
 		reused := false
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
@@ -330,7 +348,7 @@ func TestStandardClientsAgainstServe(t *testing.T) {
 		return response, string(got), reused
 	}
 
-	for i, test := range []struct {
+	tests := []struct {
 		method, path, send string
 		status             int
 		body               string
@@ -342,17 +360,28 @@ func TestStandardClientsAgainstServe(t *testing.T) {
 		{"POST", "/hello.txt", "data", 405, "only GET and HEAD\n"},
 		{"DELETE", "/hello.txt", "", 405, "only GET and HEAD\n"},
 		{"GET", "/hello.txt", "", 200, "hello\n"},
+	}
+	for proto, transport := range map[string]*http.Transport{
+		"HTTP/1.1": {TLSClientConfig: config},
+		"HTTP/2.0": {TLSClientConfig: &tls.Config{RootCAs: server.roots(t)}, ForceAttemptHTTP2: true},
 	} {
-		response, body, reused := do(test.method, test.path, test.send)
-		if response.StatusCode != test.status || body != test.body {
-			t.Errorf("%s %s should be answered by %d and %.40q, but was by %d and %.40q",
-				test.method, test.path, test.status, test.body, response.StatusCode, body)
-		}
-		if i > 0 && !reused {
-			t.Errorf("%s %s should have come over the same connection as the one before", test.method, test.path)
-		}
-		if test.method == "HEAD" && response.ContentLength != 6 {
-			t.Errorf("HEAD should tell the length of the file, 6, but told %d", response.ContentLength)
+		client := &http.Client{Transport: transport}
+		defer client.CloseIdleConnections()
+		for i, test := range tests {
+			response, body, reused := do(client, test.method, test.path, test.send)
+			if response.StatusCode != test.status || body != test.body {
+				t.Errorf("%s %s should be answered by %d and %.40q, but was by %d and %.40q",
+					test.method, test.path, test.status, test.body, response.StatusCode, body)
+			}
+			if i > 0 && !reused {
+				t.Errorf("%s %s should have come over the same connection as the one before", test.method, test.path)
+			}
+			if response.Proto != proto {
+				t.Errorf("%s %s should be answered over %s, but was over %s", test.method, test.path, proto, response.Proto)
+			}
+			if test.method == "HEAD" && response.ContentLength != 6 {
+				t.Errorf("HEAD should tell the length of the file, 6, but told %d", response.ContentLength)
+			}
 		}
 	}
 
@@ -388,7 +417,7 @@ func TestServeTakesACertificate(t *testing.T) {
 func TestServeSaysWhoFailed(t *testing.T) {
 	server := startServe(t, "-dir", t.TempDir())
 	expectError(t, "unknown authority", "get", server.url)
-	server.says(t, `baretls: \S+: the peer sent an alert: .*unknown certificate authority`)
+	server.says(t, handshakeError+`the peer sent an alert: .*unknown certificate authority`)
 }
 
 func TestServeStopsInOrder(t *testing.T) {
@@ -476,7 +505,27 @@ func TestGetFromStandardServers(t *testing.T) {
 	}
 
 	h2 := startTLS(t, mux, func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} })
-	expectError(t, "speaks only http/1.1", "get", "-alpn", "h2,http/1.1", "-ca", h2.ca, h2.url)
+	for _, test := range []struct{ path, body string }{
+		{"/length", big},
+		{"/chunks", big},
+		{"/hints", "after hints"},
+		{"/error", "sorry\n"},
+		{"/request?q=1", "GET /request?q=1 baretls h2"},
+	} {
+		if body := expect(t, 0, "get", "-ca", h2.ca, h2.url+test.path); body != test.body {
+			t.Errorf("get %s over HTTP/2 should print %d bytes, %.40q, but printed %d, %.40q",
+				test.path, len(test.body), test.body, len(body), body)
+		}
+	}
+	for _, test := range []struct{ alpn, body string }{
+		{"http/1.1,h2", "GET /request baretls h2"}, // the server prefers it
+		{"http/1.1", "GET /request baretls http/1.1"},
+		{"", "GET /request baretls "},
+	} {
+		if body := expect(t, 0, "get", "-alpn", test.alpn, "-ca", h2.ca, h2.url+"/request"); body != test.body {
+			t.Errorf("get -alpn %q should print %q, but printed %q", test.alpn, test.body, body)
+		}
+	}
 }
 
 func TestGetIsInterrupted(t *testing.T) {
@@ -522,6 +571,10 @@ func expectError(t *testing.T, says string, args ...string) {
 		t.Errorf("baretls %q should exit with 1 and one line about %q, but did with %d after %q", args, says, code, &stderr)
 	}
 }
+
+// handshakeError is how a line of serve begins whose handshake with a client
+// has failed.
+const handshakeError = `baretls: http: TLS handshake error from \S+: baretls: `
 
 // running is a server: baretls serve, or one with crypto/tls.
 type running struct {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/baretls/baretls"
+	"github.com/baretls/baretls/netconn"
+	"github.com/baretls/baretls/netconn/nethttp"
 )
 
 // Resumption, 0-RTT data and client certificates from the command line.
@@ -90,7 +92,7 @@ func TestEarlyAnswersAreWhole(t *testing.T) {
 func TestGetAsksAgainAfter425(t *testing.T) {
 	asked := make(chan string, 10)
 	server := startHandler(t, func(w http.ResponseWriter, r *http.Request) {
-		early := r.Context().Value(connKey{}).(*tlsConn).ReadEarly()
+		early := !r.TLS.HandshakeComplete
 		asked <- map[bool]string{true: "early", false: "late"}[early]
 		if early {
 			http.Error(w, "not yet", http.StatusTooEarly)
@@ -112,27 +114,55 @@ func TestGetAsksAgainAfter425(t *testing.T) {
 	}
 }
 
-// A server that answers before the handshake is complete has its tickets come
-// after the answer.
+// A server that answers before it has read the end of the handshake has its
+// tickets come after the answer.
 func TestGetWaitsForATicket(t *testing.T) {
-	server := listenEarly(t, func(listener net.Listener) {
+	server := listenEarly(t, func(listener net.Listener, config *baretls.ServerConfig) {
 		for {
-			accepted, err := listener.Accept()
+			socket, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			conn := accepted.(*tlsConn)
-			if err := conn.until(func() bool { return conn.tls.ProtocolVersion() != 0 }); err != nil {
-				t.Errorf("a hello should come, but: %v", err)
+			late := &lateConn{Conn: socket}
+			conn, err := netconn.Server(late, config)
+			if err != nil {
+				t.Error(err)
+				return
 			}
+			send(t, conn, "") // reads the hello
+			// The client's Finished and its request: the first are 64 bytes.
+			late.unread = make([]byte, 1<<10)
+			n, err := io.ReadAtLeast(socket, late.unread, 65)
+			if err != nil {
+				t.Errorf("a request should come, but: %v", err)
+			}
+			late.unread = late.unread[:n]
 			send(t, conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhasty")
 			conn.Close()
 		}
 	})
-	stdout, stderr := getSays(t, "-resume", "-ca", server.ca, server.url)
-	if stdout != "hasty" || stderr != "baretls: second connection: resumed\n" {
-		t.Errorf("get -resume should wait for a ticket after the answer, but printed %q and said %q", stdout, stderr)
+	const resumed = "baretls: second connection: resumed\n"
+	for _, flags := range [][]string{nil, {"-trace"}} {
+		stdout, stderr := getSays(t, append(flags, "-resume", "-ca", server.ca, server.url)...)
+		if stdout != "hasty" || !strings.Contains(stderr, resumed) {
+			t.Errorf("get %q -resume should wait for a ticket after the answer, but printed %q and said %q", flags, stdout, stderr)
+		}
 	}
+}
+
+// lateConn has been read from before its reader gets to it.
+type lateConn struct {
+	net.Conn
+	unread []byte
+}
+
+func (c *lateConn) Read(p []byte) (int, error) {
+	if len(c.unread) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.unread)
+	c.unread = c.unread[n:]
+	return n, nil
 }
 
 func TestTracesShowEarlyData(t *testing.T) {
@@ -176,8 +206,8 @@ func TestServeAnswersEarlyRequests(t *testing.T) {
 			first += "\r\n"
 		}
 		if test.early {
-			if taken, err := conn.WriteEarly([]byte(first)); !taken || err != nil {
-				t.Errorf("%s should be accepted as early data, but is %v: %v", name, conn.tls.EarlyData(), err)
+			if status, err := conn.HandshakeEarly(t.Context(), []byte(first)); status != baretls.EarlyDataAccepted || err != nil {
+				t.Errorf("%s should be accepted as early data, but is %v: %v", name, status, err)
 				continue
 			}
 		} else {
@@ -243,8 +273,8 @@ func TestServeRefusesReplays(t *testing.T) {
 	}
 
 	// The client itself comes too late, too, but can go on: it has the key.
-	conn := newConn(replay(), &client.Conn, nil)
-	if err := conn.Handshake(); err != nil {
+	conn := newTurns(replay(), &client.Conn, nil)
+	if err := conn.handshake(); err != nil {
 		t.Fatalf("a client whose early data was replayed should be served all the same, but: %v", err)
 	}
 	if kind, early := client.HandshakeKind(), client.EarlyData(); kind != baretls.HandshakeResumed || early != baretls.EarlyDataRejected {
@@ -265,7 +295,7 @@ func TestClientCertificates(t *testing.T) {
 		t.Errorf("a client with a certificate of -client-ca should be served, but got %q", body)
 	}
 	expectError(t, "certificate required", "get", "-ca", server.ca, url)
-	server.says(t, `baretls: \S+: .*certificate.*`)
+	server.says(t, handshakeError+`.*certificate.*`)
 	// The server names its authorities, so that other certificates stay at home.
 	expectError(t, "certificate required", append(append([]string{"get", "-ca", server.ca}, unknown...), url)...)
 
@@ -383,15 +413,16 @@ func startHandler(t *testing.T, handler http.HandlerFunc) *running {
 	server := &http.Server{
 		Handler: handler,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, conn)
+			conn.(*nethttp.Conn).AllowEarlyRequests()
+			return ctx
 		},
 	}
 	t.Cleanup(func() { server.Close() })
-	return listenEarly(t, func(listener net.Listener) { server.Serve(listener) })
+	return listenEarly(t, func(listener net.Listener, config *baretls.ServerConfig) { nethttp.Serve(server, listener, config) })
 }
 
-// listenEarly lets a server have a listener that takes early data.
-func listenEarly(t *testing.T, serve func(net.Listener)) *running {
+// listenEarly lets a server have a listener, and a config that takes early data.
+func listenEarly(t *testing.T, serve func(net.Listener, *baretls.ServerConfig)) *running {
 	t.Helper()
 	cert, ca, err := throwaway()
 	if err != nil {
@@ -412,7 +443,7 @@ func listenEarly(t *testing.T, serve func(net.Listener)) *running {
 	}
 	var all sync.WaitGroup
 	t.Cleanup(func() { listener.Close(); all.Wait() })
-	all.Go(func() { serve(tlsListener{listener, config}) })
+	all.Go(func() { serve(listener, config) })
 	return &running{url: "https://" + listener.Addr().String(), ca: file}
 }
 
@@ -434,19 +465,26 @@ func earlyClient(t *testing.T, server *running) *baretls.ClientConfig {
 }
 
 // dialServe returns a client connection to the server before its handshake.
-func dialServe(t *testing.T, server *running, config *baretls.ClientConfig) *tlsConn {
+func dialServe(t *testing.T, server *running, config *baretls.ClientConfig) *netconn.Conn {
 	t.Helper()
-	client, err := baretls.NewClient(config, "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
 	socket, err := net.Dial("tcp", strings.TrimPrefix(server.url, "https://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { socket.Close() })
 	socket.SetDeadline(time.Now().Add(20 * time.Second))
-	return newConn(socket, &client.Conn, nil)
+	conn, err := netconn.Client(socket, config, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func send(t *testing.T, conn io.Writer, text string) {
+	t.Helper()
+	if n, err := io.WriteString(conn, text); n != len(text) || err != nil {
+		t.Fatalf("Write should take %d bytes, but took %d: %v", len(text), n, err)
+	}
 }
 
 // earlyFlight takes a client's turns up to the first bytes that it sends.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"math"
 	"net"
@@ -14,11 +13,13 @@ import (
 	"time"
 
 	"github.com/baretls/baretls"
+	"github.com/baretls/baretls/netconn/nethttp"
 )
 
-const serveAbout = `Serves the files of a directory over HTTP/1.1, and says "listening on
-HOST:PORT" when it is ready. Without a certificate it makes one for localhost,
-and says on stderr in which file the CA is that "baretls get -ca" takes.
+const serveAbout = `Serves the files of a directory over HTTP/2 and HTTP/1.1, and says
+"listening on HOST:PORT" when it is ready. Without a certificate it makes one
+for localhost, and says on stderr in which file the CA is that "baretls get -ca"
+takes.
 With -early-data it answers a GET or HEAD that comes as 0-RTT data before the
 handshake is complete, and any other such request with 425 (Too Early): it may
 be a replay. Replays are recognized by a register in memory, so that 0-RTT data
@@ -73,7 +74,7 @@ func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error 
 	defer listener.Close()
 
 	config := &baretls.ServerConfig{
-		NextProtos:      []string{"http/1.1"},
+		NextProtos:      nethttp.Protocols(),
 		MinVersion:      uint16(versions.min),
 		MaxVersion:      uint16(versions.max),
 		MaxEarlyData:    uint32(*early),
@@ -119,14 +120,12 @@ func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error 
 		ReadHeaderTimeout: requestPatience,
 		IdleTimeout:       idlePatience,
 		ErrorLog:          logger,
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, conn)
-		},
-		ConnState: func(conn net.Conn, state http.ConnState) {
-			if state == http.StateClosed {
-				logFailure(logger, conn.(*tlsConn))
-			}
-		},
+	}
+	if *early > 0 {
+		server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+			conn.(*nethttp.Conn).AllowEarlyRequests()
+			return ctx
+		}
 	}
 	stopped := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
@@ -137,7 +136,7 @@ func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error 
 			server.Close()
 		}
 	})()
-	err = server.Serve(tlsListener{listener, config})
+	err = nethttp.Serve(server, listener, config)
 	if errors.Is(err, http.ErrServerClosed) {
 		<-stopped
 		return nil
@@ -145,16 +144,12 @@ func serveWith(ctx context.Context, c *call, replays baretls.ReplayGuard) error 
 	return err
 }
 
-// connKey is what a request's context has its *tlsConn under.
-type connKey struct{}
-
 // notTooEarly lets requests that may be replays pass only if it does no harm to
 // answer them twice: RFC 8470. Those are the ones that have come as 0-RTT data,
 // and those of which a proxy says so.
 func notTooEarly(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn := r.Context().Value(connKey{}).(*tlsConn)
-		early := conn.ReadEarly() || r.Header.Values("Early-Data") != nil
+		early := !r.TLS.HandshakeComplete || r.Header.Values("Early-Data") != nil
 		if early && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			http.Error(w, "too early", http.StatusTooEarly)
 			return
@@ -173,13 +168,4 @@ func readOnly(files http.Handler) http.Handler {
 		}
 		files.ServeHTTP(w, r)
 	})
-}
-
-// logFailure says in one line why TLS has failed on a connection, if it has.
-// Those who go away without a word are too many to mention.
-func logFailure(logger *log.Logger, conn *tlsConn) {
-	var failure *baretls.Error
-	if err := conn.failure(); errors.As(err, &failure) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		logger.Printf("%s: %s", conn.RemoteAddr(), oneLine(err))
-	}
 }

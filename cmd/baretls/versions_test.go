@@ -60,7 +60,7 @@ func TestServeAgreesOnAVersion(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "protocol version not supported") {
 				t.Errorf("%s should have no version in common and the client be told so, but: %v", name, err)
 			}
-			server.says(t, `baretls: \S+: no protocol version in common.*`)
+			server.says(t, handshakeError+`no protocol version in common.*`)
 			continue
 		}
 		if err != nil {

@@ -38,6 +38,9 @@ func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
 			return err
 		}
 		if len(ch.certs) == 0 {
+			if !maySign(cert) {
+				return fault.UnsupportedCertificate.With("the certificate's key usage is not for signatures")
+			}
 			if ch.key, err = algo.CertificateKey(cert); err != nil {
 				return err
 			}
@@ -46,6 +49,12 @@ func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
 		ch.certs = append(ch.certs, cert)
 	}
 	return nil
+}
+
+// maySign reports whether the key of an end-entity certificate is for
+// signatures: RFC 9846, Section 4.5.1.2, and RFC 5246, Section 7.4.2.
+func maySign(cert *x509.Certificate) bool {
+	return cert.KeyUsage == 0 || cert.KeyUsage&x509.KeyUsageDigitalSignature != 0
 }
 
 // staple keeps what came with the peer's own certificate.

@@ -116,6 +116,7 @@ type clientHandshake struct {
 	retried    *algo.Suite // that the HelloRetryRequest chose
 	retryGroup *algo.Group // that it asked for, if it did
 	flightOpen bool        // the second flight has begun: CCS and keys are queued
+	earlyTaken bool        // the server says that it reads early data, which may be wrong
 
 	peer          chain
 	peerKey       chainKey // in the cache of chains
@@ -179,7 +180,7 @@ func (c *Client) Forget() {
 // SHOULD first rekey to the handshake keys if possible" (Appendix A.1).
 func (c *Client) PrepareAlert() {
 	// A server that has accepted early data reads by its keys until they end.
-	if c.exchange != nil && c.clientHS.Set() && c.Facts.EarlyData != EarlyDataAccepted {
+	if c.exchange != nil && c.clientHS.Set() && !c.earlyTaken {
 		c.openFlight()
 	}
 }

@@ -23,7 +23,7 @@ func (c *Client) sendFirstHello(sni string) error {
 	if err := c.policy.random(c.clientRandom[:]); err != nil {
 		return err
 	}
-	// A session ID that names no session: middlebox compatibility, Appendix E.4.
+	// For a session ID that names no session, see below.
 	if err := c.policy.random(c.sessionID[:]); err != nil {
 		return err
 	}
@@ -31,7 +31,6 @@ func (c *Client) sendFirstHello(sni string) error {
 	*h = wire.ClientHello{
 		LegacyVersion:       tls.VersionTLS12,
 		Random:              c.clientRandom[:],
-		SessionID:           c.sessionID[:],
 		CipherSuites:        c.policy.suites,
 		CompressionMethods:  []byte{0},
 		Has:                 offer,
@@ -53,6 +52,7 @@ func (c *Client) sendFirstHello(sni string) error {
 	}
 	if c.policy.TLS13 {
 		h.Has |= offer13
+		h.SessionID = c.sessionID[:] // middlebox compatibility: Appendix E.4
 	}
 	if c.policy.TLS12 {
 		h.Has |= offer12

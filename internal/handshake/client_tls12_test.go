@@ -113,15 +113,45 @@ func TestServerHellosOfTLS12ThatAreRefused(t *testing.T) {
 		clientRefuses12(t, row.prepare, kind(wire.TypeServerHello), row.door, row.want, "a ServerHello of TLS 1.2 with "+row.story)
 	}
 
-	// The session ID that a client makes up is no session.
-	for _, both := range []bool{false, true} {
-		p := newPair12(t)
-		if both {
-			clientBoth(p)
+	// The session ID that a client makes up for the sake of TLS 1.3 is no session.
+	p := newPair12(t)
+	clientBoth(p)
+	p.serverDoors[kind(wire.TypeServerHello)] = edit(func(h *wire.ServerHello) { h.SessionID = p.client.sessionID[:] })
+	p.run()
+	expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a ServerHello that resumes a session that was not offered")
+}
+
+// "This field is empty if no session_id is available": RFC 5246, Section
+// 7.4.1.2. A ticket and TLS 1.3 need one that is made up.
+func TestSessionIDsThatAClientMakesUp(t *testing.T) {
+	for _, row := range []struct {
+		story string
+		pair  *pair
+		want  int
+	}{
+		{"of TLS 1.2, without a session", newPair12(t), 0},
+		{"of TLS 1.2, with a ticket", newResumingPair12(t, false), 32},
+		{"of TLS 1.3", newPair(t), 32},
+	} {
+		var h wire.ClientHello
+		row.pair.serverGets(1, editClientHello(func(got *wire.ClientHello) { h = *got }))
+		if row.pair.s.err != nil || len(h.SessionID) != row.want {
+			t.Errorf("a client %s sends a session ID of %d bytes, want %d: %v", row.story, len(h.SessionID), row.want, row.pair.s.err)
 		}
-		p.serverDoors[kind(wire.TypeServerHello)] = edit(func(h *wire.ServerHello) { h.SessionID = p.client.sessionID[:] })
-		p.run()
-		expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a ServerHello that resumes a session that was not offered, to a client of both %v", both)
+	}
+}
+
+// Some load balancers answer supported_groups in their hello, which nobody has
+// told them. Whatever it says is not acted upon.
+func TestGroupsInAServerHelloOfTLS12(t *testing.T) {
+	for _, body := range [][]byte{{0, 2, 0, 23}, {0, 2, 0x77, 0x77}, {}, {1}} {
+		p := newPair12(t)
+		p.serverDoors[kind(wire.TypeServerHello)] = func(m []byte) []byte { return addExtension(m, blockOf(m), 10, body...) }
+		p.complete()
+		if want := p.client.policy.Groups[0].ID; p.client.Facts.Group != want {
+			t.Errorf("supported_groups %x in a ServerHello: the group is %v, want %v", body, p.client.Facts.Group, want)
+		}
+		p.works()
 	}
 }
 
@@ -610,5 +640,37 @@ func TestTicketsOfTLS12(t *testing.T) {
 	expectAlert(t, p.c.err, fault.DecryptErrorAlert, "a wrong Finished behind a ticket")
 	if len(p.held()) != 0 {
 		t.Error("the ticket of a handshake that failed is kept")
+	}
+}
+
+// "the digitalSignature bit MUST be set if the Key Usage extension is present":
+// RFC 9846, Section 4.5.1.2, and RFC 5246, Section 7.4.2.
+func TestKeysThatAreNotForSignatures(t *testing.T) {
+	encipherment := tlstest.New(tlstest.Options{Usage: x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement}).Certificate
+	both := tlstest.New(tlstest.Options{Usage: x509.KeyUsageKeyEncipherment | x509.KeyUsageDigitalSignature}).Certificate
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		message := chainOf
+		if version == tls.VersionTLS12 {
+			message = chainOf12
+		}
+		for _, ofServer := range []bool{true, false} {
+			send := func(chain [][]byte) error {
+				p := newMutualPair(t)
+				p.clientPolicy.speak(version)
+				p.serverPolicy.speak(version)
+				p.serverPolicy.ClientAuth = tls.RequireAnyClientCert
+				doors, peer := p.serverDoors, &p.c
+				if !ofServer {
+					doors, peer = p.clientDoors, &p.s
+				}
+				doors[kind(wire.TypeCertificate)] = instead(message(chain...))
+				p.run()
+				return (*peer).err
+			}
+			expectReason(t, send(encipherment), fault.UnsupportedCertificate, "%#x, a certificate for encipherment, of the server %v", version, ofServer)
+			if err := send(both); err != nil {
+				t.Errorf("%#x, a certificate for both, of the server %v: it is refused: %v", version, ofServer, err)
+			}
+		}
 	}
 }

@@ -99,6 +99,9 @@ type exchange struct {
 
 	sentCCS bool
 
+	made     [4]record.Keys // two of the handshake and two of the application
+	keysMade uint8
+
 	question Question // that waits for its answer; nil: none
 	on       kind     // of message that is or was handled last
 }
@@ -143,14 +146,23 @@ func (c *Core) sendCCS() {
 	}
 }
 
+// newKeys returns memory for keys: of the handshake's own as long as it lasts.
+func (c *Core) newKeys() *record.Keys {
+	if x := c.exchange; x != nil && int(x.keysMade) < len(x.made) {
+		x.keysMade++
+		return &x.made[x.keysMade-1]
+	}
+	return new(record.Keys)
+}
+
 // keys are the record keys that secret makes (Section 7.3).
 func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
-	var key [32]byte
-	defer clear(key[:])
-	k := &record.Keys{Limit: c.policy.keyLimit(suite), Fragment: int(c.fragment)}
-	secret.Key(kdf, key[:suite.KeyLen])
+	k := c.newKeys()
+	k.Limit, k.Fragment = c.policy.keyLimit(suite), int(c.fragment)
 	secret.IV(kdf, k.IV[:])
-	aead, err := suite.NewAEAD(key[:suite.KeyLen])
+	key := secret.LendKey(kdf, suite.KeyLen)
+	defer clear(key)
+	aead, err := suite.NewAEAD(key)
 	if err != nil {
 		return nil, fault.Internal.Because(err)
 	}

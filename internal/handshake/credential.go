@@ -52,8 +52,8 @@ func NewCredential(cert *tls.Certificate, elsewhere bool) (*Credential, error) {
 	if own, isKey := pub.Key.(interface{ Equal(crypto.PublicKey) bool }); ok && (!isKey || !own.Equal(key.Public())) {
 		return nil, errors.New("private key does not belong to the certificate")
 	}
-	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		return nil, errors.New("the certificate's key usage is not for signatures") // Section 4.5.1.2
+	if !maySign(leaf) {
+		return nil, errors.New("the certificate's key usage is not for signatures")
 	}
 	schemes, schemes12 := algo.SchemesFor(pub), algo.SchemesFor12(pub)
 	if only := cert.SupportedSignatureAlgorithms; only != nil {

@@ -93,6 +93,7 @@ func (c *Client) refuseEarlyData() {
 // acceptedEarlyData takes the server's acceptance, which binds it to the
 // session's parameters.
 func (c *Client) acceptedEarlyData() error {
+	c.earlyTaken = true
 	switch {
 	case !c.resumed:
 		return fault.IllegalParameter.With("early_data accepted without the PSK")
@@ -257,9 +258,9 @@ func (c *Core) TakeEarlyData(n int) error {
 
 // SkipEarlyData reports whether a record that cannot be read, with a body of n
 // bytes, is rejected early data that is to be skipped. What is counted is the
-// data that it can hold.
+// data that it can hold, a byte at least.
 func (c *Core) SkipEarlyData(n int) bool {
-	if n = n - record.TagLen - 1; n < 0 || c.skip <= 0 || c.skip < n {
+	if n -= record.TagLen + 1; c.skip <= 0 || c.skip < n {
 		return false
 	}
 	c.skip -= max(n, 1)

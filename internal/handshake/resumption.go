@@ -45,7 +45,7 @@ func (c *Client) offerSession() {
 	if s.Version == tls.VersionTLS12 {
 		// By ticket, or by ID. A ticket is known to have been taken by the
 		// random session ID, which then comes back (RFC 5077, Section 3.4).
-		c.hello.SessionTicket = s.Ticket
+		c.hello.SessionTicket, c.hello.SessionID = s.Ticket, c.sessionID[:]
 		if len(s.Ticket) == 0 {
 			c.hello.SessionID = s.SessionID
 		}
@@ -193,8 +193,8 @@ func (s *Server) tryPSK(offers []psk, i int, suite *algo.Suite, then func() (sta
 		return then()
 	}
 	return s.redeem(offers[i].ticket, tls.VersionTLS13, func(encoded []byte, once bool) (state, error) {
-		session := s.sessionOf(encoded)
-		if session == nil || session.Version != tls.VersionTLS13 || algo.SuiteByID(session.Suite).Hash != suite.Hash {
+		session := s.sessionOf(encoded, tls.VersionTLS13, func(of *algo.Suite) bool { return of.Hash == suite.Hash })
+		if session == nil {
 			return s.tryPSK(offers, i+1, suite, then)
 		}
 		return s.judgeAgain(session, func(ok bool) (state, error) {
@@ -210,12 +210,17 @@ func (s *Server) tryPSK(offers []psk, i int, suite *algo.Suite, then func() (sta
 
 // sessionOf decodes a session if it was made under a policy like the present
 // one, and is good for this connection. There may be none.
-func (s *Server) sessionOf(encoded []byte) *Session {
+func (s *Server) sessionOf(encoded []byte, version uint16, fits func(*algo.Suite) bool) *Session {
 	if encoded == nil {
 		return nil
 	}
 	session, err := ParseSession(encoded)
-	if err != nil || !session.Usable(s.policy.Now()) || session.ServerName != s.Facts.ServerName || session.Policy != s.policy.Digest {
+	if err != nil {
+		return nil
+	}
+	if !session.Usable(s.policy.Now()) || session.ServerName != s.Facts.ServerName || session.Policy != s.policy.Digest ||
+		session.Version != version || !fits(algo.SuiteByID(session.Suite)) {
+		session.Clear()
 		return nil
 	}
 	return session

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ type ticketBox struct {
 	kept     map[string][]byte // these
 	once     bool              // a ticket can be redeemed but once
 	redeemed int               // how often that was tried
+	handed   [][]byte          // the sessions that were handed out
 	full     error
 }
 
@@ -55,6 +57,7 @@ func (b *ticketBox) Redeem(ticket []byte) ([]byte, bool) {
 	if b.stateful {
 		if session := b.kept[string(ticket)]; session != nil {
 			delete(b.kept, string(ticket))
+			b.handed = append(b.handed, session)
 			return session, true
 		}
 	}
@@ -63,6 +66,7 @@ func (b *ticketBox) Redeem(ticket []byte) ([]byte, bool) {
 		return nil, false
 	}
 	session := bytes.Clone(b.sessions[n-1])
+	b.handed = append(b.handed, session)
 	if b.once {
 		b.sessions[n-1] = nil
 	}
@@ -76,6 +80,17 @@ func (b *ticketBox) Keep(id, session []byte, _ time.Time) {
 		b.kept = map[string][]byte{}
 	}
 	b.kept[string(id)] = bytes.Clone(session)
+}
+
+// wantForgotten checks that no secret is left in a session that was handed out,
+// whether it was used or passed over.
+func (b *ticketBox) wantForgotten(t testing.TB, story string) {
+	t.Helper()
+	for _, encoded := range b.handed {
+		if s, err := ParseSession(encoded); err == nil && !bytes.Equal(s.PSK, make([]byte, len(s.PSK))) {
+			t.Errorf("%s: the server leaves the secret of the session in memory", story)
+		}
+	}
 }
 
 // edit changes the latest session, as if it had been issued that way.
@@ -260,6 +275,7 @@ func TestSessionsThatAServerPassesOver(t *testing.T) {
 		if got := string(p.server.ResumptionData()); (got == "data") != (row.want == KindResumed) {
 			t.Errorf("%s: of the session comes back %q", row.story, got)
 		}
+		p.box.wantForgotten(t, row.story)
 	}
 }
 
@@ -399,7 +415,6 @@ func TestResumingHellosThatAreRefused(t *testing.T) {
 			}
 		}), fault.DecryptErrorAlert},
 		{"early_data put in", addEarlyData, fault.DecryptErrorAlert},
-		{"early_data without pre_shared_key", func(m []byte) []byte { return addEarlyData(without(wire.ExtPreSharedKey)(m)) }, fault.IllegalParameterAlert},
 	} {
 		p := newResumingPair(t)
 		p.serverGets(1, row.edit)
@@ -960,4 +975,20 @@ func TestTicketsWithoutDataAreBounded(t *testing.T) {
 		p.pump()
 	}
 	expectReason(t, p.c.err, fault.TooManyKeyUpdates, "a ticket too many")
+}
+
+// "When resuming a session, the server MUST NOT include a server_name
+// extension": RFC 6066, Section 3.
+func TestTheServerNameIsAcknowledgedInFullHandshakesOnly(t *testing.T) {
+	p := newPair(t)
+	p.keepSessions()
+	acknowledged := map[Kind]bool{}
+	p.serverDoors[kind(wire.TypeEncryptedExtensions)] = editEncryptedExtensions(func(ee *wire.EncryptedExtensions) {
+		acknowledged[p.server.Facts.Kind] = ee.Has.Has(wire.ExtServerName)
+	})
+	p.complete()
+	p.complete()
+	if want := map[Kind]bool{KindFull: true, KindResumed: false}; !maps.Equal(acknowledged, want) {
+		t.Errorf("the server name is acknowledged by kind of handshake: %v, want %v", acknowledged, want)
+	}
 }

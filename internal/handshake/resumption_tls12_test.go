@@ -197,6 +197,7 @@ func TestSessionsOfTLS12ThatAServerPassesOver(t *testing.T) {
 			if got := string(p.server.ResumptionData()); (got == "data") != (row.want == KindResumed) {
 				t.Errorf("%s, by ID %v: of the session comes back %q", row.story, byID, got)
 			}
+			p.box.wantForgotten(t, row.story)
 		}
 	}
 }

@@ -128,9 +128,6 @@ func (s *Server) checkHello13(h *wire.ClientHello) error {
 			return fault.IllegalParameter.With("share of group %v, which is not in supported_groups", tls.CurveID(group))
 		}
 	}
-	if h.Has.Has(wire.ExtEarlyData) && !h.Has.Has(wire.ExtPreSharedKey) {
-		return fault.IllegalParameter.With("early_data without pre_shared_key")
-	}
 	return nil
 }
 
@@ -235,9 +232,33 @@ func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Schem
 			return nil, nil, fault.NoCommonScheme
 		}
 	}
+	h = searchable(h)
 	return s.policy.Credentials.pick(s.Facts.ServerName, func(c *Credential) *algo.Scheme {
 		return c.scheme(h.SignatureAlgorithms)
 	})
+}
+
+// searchable is a hello of which long lists hold no more than what can be found
+// in them: they are searched for each credential, and there may be thousands.
+func searchable(h *wire.ClientHello) *wire.ClientHello {
+	const long = 32
+	if h.SignatureAlgorithms.Len() <= long && h.SupportedGroups.Len() <= long {
+		return h
+	}
+	short := *h
+	short.SignatureAlgorithms = among(h.SignatureAlgorithms, algo.DefaultSchemes())
+	short.SupportedGroups = among(h.SupportedGroups, algo.DefaultGroups())
+	return &short
+}
+
+// among are those of ids that are in the list.
+func among[ID ~uint16](list wire.Uint16s, ids []ID) (found wire.Uint16s) {
+	for _, id := range ids {
+		if list.Contains(uint16(id)) {
+			found = wire.AppendUint16s(found, id)
+		}
+	}
+	return found
 }
 
 // readServerName takes the server_name of RFC 6066, Section 3. Literal

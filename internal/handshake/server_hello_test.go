@@ -80,7 +80,6 @@ func TestClientHellosThatAreRefused(t *testing.T) {
 			})(m)
 			return addToHello(0x0a0a)(m)
 		}, fault.IllegalParameterAlert},
-		{"early_data without pre_shared_key", addToHello(42), fault.IllegalParameterAlert},
 		{"two shares of a group", edit(func(h *wire.ClientHello) {
 			h.KeyShares = wire.AppendKeyShare(wire.AppendKeyShare(nil, uint16(tls.X25519), x25519), uint16(tls.X25519), x25519)
 		}), fault.IllegalParameterAlert},
@@ -150,11 +149,16 @@ func TestClientHellosWithMoreInThemAreFine(t *testing.T) {
 			h.SignatureAlgorithms, h.SupportedVersions = grease(h.SignatureAlgorithms), grease(h.SupportedVersions)
 			h.KeyShares = append(wire.AppendKeyShare(nil, 0x1a1a, []byte{0}), h.KeyShares...)
 		})},
+		{"thousands of signature schemes in front of ours", editClientHello(func(h *wire.ClientHello) {
+			h.SignatureAlgorithms = append(bytes.Repeat([]byte{0xfe, 0xfe}, 20000), h.SignatureAlgorithms...)
+		})},
 		{"no shares yet", editClientHello(func(h *wire.ClientHello) { h.KeyShares = nil })},
 		{"no server_name", without(wire.ExtServerName)},
 		{"a server_name that is an address", editClientHello(func(h *wire.ClientHello) { h.ServerName = []byte("127.0.0.1") })},
 		{"an upper-case server_name", editClientHello(func(h *wire.ClientHello) { h.ServerName = []byte("EXAMPLE.com") })},
 		{"no session ID", editClientHello(func(h *wire.ClientHello) { h.SessionID = nil })},
+		// "MUST behave in one of three ways", and a refusal is none: Section 4.3.10.
+		{"early_data without pre_shared_key", addToHello(42)},
 		{"no status_request and no SCTs", without(wire.ExtStatusRequest, wire.ExtSCT)},
 		{"TLS 1.2 in supported_versions as well", editClientHello(func(h *wire.ClientHello) {
 			h.SupportedVersions = wire.AppendUint16s(h.SupportedVersions, uint16(tls.VersionTLS12))
@@ -325,5 +329,32 @@ func TestTheApplicationPicksACredentialFirst(t *testing.T) {
 		if p.c.err != nil || !bytes.Equal(p.client.Facts.PeerCertificates[0].Raw, want.Chain[0]) {
 			t.Errorf("%s: the client does not see that certificate: %v", row.story, p.c.err)
 		}
+	}
+}
+
+// A server may have thousands of credentials, and a client can offer thousands
+// of schemes: the one is not to be searched for each of the other.
+func TestLongListsAreCutBeforeTheyAreSearchedOften(t *testing.T) {
+	var noise wire.Uint16s
+	for i := range 16000 {
+		noise = wire.AppendUint16s(noise, uint16(i<<1|0x8001)) // of nobody's
+	}
+	h := &wire.ClientHello{
+		SignatureAlgorithms: append(bytes.Clone(noise), wire.AppendUint16s(nil, tls.Ed25519, tls.Ed25519, tls.PSSWithSHA256)...),
+		SupportedGroups:     append(bytes.Clone(noise), wire.AppendUint16s(nil, tls.CurveP521, tls.CurveP256)...),
+	}
+	short := searchable(h)
+	if got, want := short.SignatureAlgorithms, wire.AppendUint16s(nil, tls.PSSWithSHA256, tls.Ed25519); !bytes.Equal(got, want) {
+		t.Errorf("of the schemes % x are left, want % x", got, want)
+	}
+	if got, want := short.SupportedGroups, wire.AppendUint16s(nil, tls.CurveP256, tls.CurveP521); !bytes.Equal(got, want) {
+		t.Errorf("of the groups % x are left, want % x", got, want)
+	}
+	if h.SignatureAlgorithms.Len() != 16003 || h.SupportedGroups.Len() != 16002 {
+		t.Error("the hello itself has changed")
+	}
+	usual := &wire.ClientHello{SignatureAlgorithms: noise[:64], SupportedGroups: noise[:64]}
+	if searchable(usual) != usual {
+		t.Error("a hello of the usual size is copied")
 	}
 }

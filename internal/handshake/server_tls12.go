@@ -228,6 +228,7 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 	if s.prefersChaCha(h, tls.VersionTLS12) {
 		slices.SortStableFunc(suites, func(a, b *algo.Suite) int { return cmp.Compare(rank(a), rank(b)) })
 	}
+	h = searchable(h)
 	for _, suite := range suites {
 		fits := func(c *Credential) *algo.Scheme { return c.scheme12(h, suite.Auth) }
 		if picked != nil {
@@ -370,9 +371,10 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 		return then()
 	}
 	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte, _ bool) (state, error) {
-		session := s.sessionOf(encoded)
-		if session == nil || session.Version != tls.VersionTLS12 ||
-			s.policy.suiteOf(tls.VersionTLS12, session.Suite) == nil || !h.CipherSuites.Contains(session.Suite) {
+		session := s.sessionOf(encoded, tls.VersionTLS12, func(of *algo.Suite) bool {
+			return s.policy.suite(of.ID) != nil && h.CipherSuites.Contains(of.ID)
+		})
+		if session == nil {
 			return then()
 		}
 		return s.judgeAgain(session, func(ok bool) (state, error) {
@@ -383,6 +385,8 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 			}
 			if ok && session.EMS == ems {
 				s.session = session
+			} else {
+				session.Clear()
 			}
 			return then()
 		})
@@ -406,6 +410,7 @@ func (s *Server) resume12(h *wire.ClientHello, m message) (state, error) {
 	s.resume()
 	s.origin = session.Origin.UnixMilli()
 	s.secrets12.main = keyschedule.MainSecret12From(session.PSK)
+	session.Clear()
 	if err := s.Core.policy.logKeys(s.clientRandom[:], logged{"CLIENT_RANDOM", s.secrets12.main.Bytes()}); err != nil {
 		return 0, err
 	}

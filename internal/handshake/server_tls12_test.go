@@ -101,6 +101,9 @@ func TestClientHellosOfTLS12ThatAreFine(t *testing.T) {
 		{"no groups, which stands for P-256", nil, without(wire.ExtSupportedGroups), func(p *pair, _ *wire.ServerHello) bool {
 			return p.server.Facts.Group == tls.CurveP256
 		}},
+		{"thousands of signature schemes in front of ours", nil, edit(func(h *wire.ClientHello) {
+			h.SignatureAlgorithms = append(bytes.Repeat([]byte{0xfe, 0xfe}, 20000), h.SignatureAlgorithms...)
+		}), nil},
 		{"a fallback to the best of this server", nil, addSuite(fallbackSCSV), nil},
 		{"null compression among others", nil, edit(func(h *wire.ClientHello) { h.CompressionMethods = []byte{64, 1, 0} }), func(_ *pair, h *wire.ServerHello) bool {
 			return h.CompressionMethod == 0

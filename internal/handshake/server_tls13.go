@@ -116,7 +116,7 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 // sendEncryptedExtensions: Section 4.4.1.
 func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
 	var ee wire.EncryptedExtensions
-	if s.Facts.ServerName != "" {
+	if s.Facts.ServerName != "" && s.session == nil { // RFC 6066, Section 3
 		ee.Has = ee.Has.With(wire.ExtServerName)
 	}
 	if s.Facts.ALPN != "" {

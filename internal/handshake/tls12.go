@@ -103,7 +103,8 @@ func (c *Core) keys12(key, iv []byte) (*record.Keys, error) {
 	if err != nil {
 		return nil, fault.Internal.Because(err)
 	}
-	k := &record.Keys{
+	k := c.newKeys()
+	*k = record.Keys{
 		AEAD:     aead,
 		Limit:    c.policy.keyLimit(c.suite),
 		Fragment: int(c.fragment),

@@ -24,11 +24,13 @@ type KDF struct {
 	sum   [maxHash]byte  // HMAC's result; T(i) while expanding
 	chunk [maxBlock]byte // input on its way into the hash
 	label [maxLabel]byte // an HkdfLabel
+	key   [maxKey]byte   // an AEAD's
 }
 
 const (
 	maxHash  = 48  // SHA-384
 	maxBlock = 128 // SHA-384
+	maxKey   = 32  // of an AEAD
 
 	// struct { uint16 length; opaque label<7..255>; opaque context<0..255>; } HkdfLabel
 	maxLabel    = 2 + 1 + 255 + 1 + 255
@@ -56,6 +58,7 @@ func (k *KDF) Clear() {
 	clear(k.sum[:])
 	clear(k.chunk[:])
 	clear(k.label[:])
+	clear(k.key[:])
 
 	// Reset leaves the last partial block in the hash's own memory: two
 	// partial writes make the hash overwrite all of it.

@@ -100,6 +100,13 @@ func (s *TrafficSecret) Key(k *KDF, key []byte) {
 	k.expandLabel(key, s.bytes(), "key", nil)
 }
 
+// LendKey returns the [sender]_write_key of n bytes in memory of the KDF, which
+// the caller clears.
+func (s *TrafficSecret) LendKey(k *KDF, n int) []byte {
+	s.Key(k, k.key[:n])
+	return k.key[:n]
+}
+
 // IV fills iv with the [sender]_write_iv (Section 7.3).
 func (s *TrafficSecret) IV(k *KDF, iv []byte) {
 	k.expandLabel(iv, s.bytes(), "iv", nil)

@@ -14,6 +14,9 @@ type Transcript struct {
 	state []byte // of the hash, while SumWith goes ahead
 }
 
+// maxState is what SHA-384 of the standard library takes to be saved.
+const maxState = 256
+
 // messageHash is the type of the message that stands for ClientHello1.
 const messageHash = 254
 
@@ -34,6 +37,9 @@ func (t *Transcript) Sum() []byte { return t.hash.Sum(t.sum[:0]) }
 // SumWith returns what Sum would return if partial was added: the hash for a
 // PSK binder (Section 4.3.11). The transcript itself does not change.
 func (t *Transcript) SumWith(partial []byte) []byte {
+	if t.state == nil {
+		t.state = make([]byte, 0, maxState)
+	}
 	state, err := t.hash.(encoding.BinaryAppender).AppendBinary(t.state[:0])
 	if err != nil {
 		panic("keyschedule: hash cannot be saved: " + err.Error())

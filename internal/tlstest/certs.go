@@ -95,6 +95,8 @@ type Options struct {
 	NotBefore time.Time // the zero Time stands for NotBefore
 	UnknownCA bool      // the chain leads to a root that is not CA's
 
+	Usage x509.KeyUsage // 0 stands for digitalSignature
+
 	Bulk  int // so many bytes more, in an extension that nobody knows
 	Depth int // the intermediates in the chain; 0 stands for 1
 }
@@ -233,6 +235,9 @@ func (a *authority) newLeaf(o Options, key crypto.Signer) *x509.Certificate {
 	}
 	if o.Client {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
+	if o.Usage != 0 {
+		template.KeyUsage = o.Usage
 	}
 	if o.NotBefore.IsZero() {
 		template.NotBefore = NotBefore

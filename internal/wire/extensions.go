@@ -37,7 +37,7 @@ var extensions = [extensionCount]struct {
 }{
 	ExtServerName:              {0, "server_name", ch | ee | cr | sh12},
 	ExtStatusRequest:           {5, "status_request", ch | cr | ct | sh12},
-	ExtSupportedGroups:         {10, "supported_groups", ch | ee},
+	ExtSupportedGroups:         {10, "supported_groups", ch | ee | sh12}, // from old load balancers, by no document
 	ExtECPointFormats:          {11, "ec_point_formats", ch | sh12},
 	ExtSignatureAlgorithms:     {13, "signature_algorithms", ch | cr},
 	ExtUseSRTP:                 {14, "use_srtp", ch | ee},

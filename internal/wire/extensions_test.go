@@ -56,6 +56,7 @@ renegotiation_info 65281 CH`
 var inServerHello12 = map[string]string{
 	"server_name":                            "RFC 6066, Section 3",
 	"status_request":                         "RFC 6066, Section 8",
+	"supported_groups":                       "no document, but there are servers that send it",
 	"ec_point_formats":                       "RFC 8422, Section 5.2",
 	"application_layer_protocol_negotiation": "RFC 7301, Section 3.1",
 	"signed_certificate_timestamp":           "RFC 6962, Section 3.3.1",

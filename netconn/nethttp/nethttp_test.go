@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -55,9 +56,30 @@ func serverConfig(protocols ...string) *baretls.ServerConfig {
 	}
 }
 
-// serve starts a server that is closed at the end of the test, and awaited.
+// leavesNothing makes sure that no goroutine goes on at the end of a test.
+func leavesNothing(t *testing.T) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		for begin := time.Now(); runtime.NumGoroutine() > before; runtime.Gosched() {
+			if time.Since(begin) > patience {
+				stacks := make([]byte, 1<<20)
+				stacks = stacks[:runtime.Stack(stacks, true)]
+				t.Errorf("there were %d goroutines before the test, and are %d after it:\n%s", before, runtime.NumGoroutine(), stacks)
+				return
+			}
+		}
+	})
+}
+
+// patience is for what should happen at once, and a sign of a failure if not.
+const patience = 30 * time.Second
+
+// serve starts a server that is closed at the end of the test, and awaited;
+// nothing must be left then.
 func serve(t *testing.T, server *http.Server, config *baretls.ServerConfig) *site {
 	t.Helper()
+	leavesNothing(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

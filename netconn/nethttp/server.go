@@ -2,13 +2,9 @@ package nethttp
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"log"
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/baretls/baretls"
 	"github.com/baretls/baretls/netconn"
@@ -35,11 +31,14 @@ func ListenAndServe(server *http.Server, config *baretls.ServerConfig) error {
 // is "h2", HTTP/1.1 otherwise. A *baretls.ConfigError says what is wrong with
 // the config.
 //
-// Serve changes the server, once: its Protocols, ConnContext and Handler are
-// wrapped, and the server is from then on for this function only. A handshake
-// has the least of ReadHeaderTimeout, ReadTimeout and WriteTimeout to complete;
-// what fails is logged to ErrorLog. With http.Server's ConnState the connection
-// is a Conn.
+// Serve changes the server, once: its Protocols and TLSNextProto are replaced,
+// its ConnContext and Handler are wrapped, and the server is from then on for
+// this function only. A handshake has the least of ReadHeaderTimeout,
+// ReadTimeout and WriteTimeout to complete; what fails is logged to ErrorLog.
+// The connections that http.Server's functions see are of type *Conn.
+//
+// Requests that come as 0-RTT data wait for the end of the handshake: see
+// Conn.AllowEarlyRequests.
 func Serve(server *http.Server, listener net.Listener, config *baretls.ServerConfig) error {
 	defer listener.Close()
 	secure, err := netconn.NewListener(listener, config)
@@ -68,10 +67,11 @@ func configure(server *http.Server) {
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
+	server.TLSNextProto = nil // or it could turn HTTP/2 off that was agreed on
 	inner := server.ConnContext
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		if c, ok := conn.(*Conn); ok {
-			ctx = context.WithValue(ctx, connKey{}, c.tls)
+			ctx = context.WithValue(ctx, connKey{}, c)
 		}
 		if inner != nil {
 			ctx = inner(ctx, conn)
@@ -80,13 +80,20 @@ func configure(server *http.Server) {
 	}
 }
 
-// connKey is what a request's context has its *netconn.Conn under.
+// connKey is what a request's context has its *Conn under.
 type connKey struct{}
 
 // RequestConn returns the connection that a request has come on, or nil if it
 // is none of this package's. It is there to be asked, not to be read or written.
 func RequestConn(r *http.Request) *netconn.Conn {
-	conn, _ := r.Context().Value(connKey{}).(*netconn.Conn)
+	if conn := requestConn(r); conn != nil {
+		return conn.tls
+	}
+	return nil
+}
+
+func requestConn(r *http.Request) *Conn {
+	conn, _ := r.Context().Value(connKey{}).(*Conn)
 	return conn
 }
 
@@ -94,9 +101,8 @@ func RequestConn(r *http.Request) *netconn.Conn {
 type handler struct{ next http.Handler }
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if conn := RequestConn(r); conn != nil && r.TLS == nil {
-		state := conn.ConnectionState()
-		r.TLS = &state
+	if conn := requestConn(r); conn != nil && r.TLS == nil {
+		r.TLS = conn.state()
 	}
 	h.next.ServeHTTP(w, r)
 }
@@ -111,62 +117,5 @@ func (l *httpListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: conn, tls: conn.(*netconn.Conn), server: l.server}, nil
-}
-
-// Conn is a *netconn.Conn as net/http gets to see it: without a
-// ConnectionState, for which it would expect a *tls.Conn.
-type Conn struct {
-	net.Conn
-	tls    *netconn.Conn
-	server *http.Server
-
-	once sync.Once
-	err  error // of the handshake
-}
-
-// NetConn returns the *netconn.Conn.
-func (c *Conn) NetConn() net.Conn { return c.tls }
-
-// CloseWrite sends a close_notify.
-func (c *Conn) CloseWrite() error { return c.tls.CloseWrite() }
-
-// Read does the handshake first.
-func (c *Conn) Read(p []byte) (int, error) {
-	c.once.Do(c.handshake)
-	if c.err != nil {
-		return 0, c.err
-	}
-	return c.tls.Read(p)
-}
-
-func (c *Conn) handshake() {
-	ctx := context.Background()
-	if patience := handshakePatience(c.server); patience > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
-	if c.err = c.tls.HandshakeContext(ctx); c.err == nil {
-		return
-	}
-	reason := c.err.Error()
-	if plain := (tls.RecordHeaderError{}); errors.As(c.err, &plain) && plain.Conn != nil {
-		reason = "the client does not speak TLS"
-	}
-	logf := log.Printf
-	if c.server.ErrorLog != nil {
-		logf = c.server.ErrorLog.Printf
-	}
-	logf("http: TLS handshake error from %s: %s", c.RemoteAddr(), reason)
-}
-
-// handshakePatience is what net/http gives handshakes of its own.
-func handshakePatience(s *http.Server) (least time.Duration) {
-	for _, d := range []time.Duration{s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout} {
-		if d > 0 && (least == 0 || d < least) {
-			least = d
-		}
-	}
-	return least
+	return newConn(conn.(*netconn.Conn), l.server), nil
 }

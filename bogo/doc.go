@@ -1,0 +1,2 @@
+// Package bogo runs the test runner of BoringSSL against baretls: see README.md.
+package bogo

@@ -1,0 +1,12 @@
+module github.com/baretls/baretls/bogo
+
+go 1.26.0
+
+require (
+	github.com/baretls/baretls v0.0.0
+	golang.org/x/crypto v0.58.0
+)
+
+require golang.org/x/sys v0.49.0 // indirect
+
+replace github.com/baretls/baretls => ../
