@@ -51,8 +51,7 @@ func TestNetConn(t *testing.T) {
 					go func() { done <- s.Handshake() }()
 					err = errors.Join(c.Handshake(), <-done)
 					return c, s, func() {
-						a.Close() // or a close_notify that nobody reads would take its time in a pipe
-						b.Close()
+						b.Close() // or a close_notify that nobody reads would take its time in a pipe
 						c.Close()
 						s.Close()
 					}, err
