@@ -137,6 +137,21 @@ func testLoop(t *testing.T, version uint16) {
 	}
 }
 
+// What the README shows of HTTP is a part of an Example, which is run.
+func TestREADMEShowsExamples(t *testing.T) {
+	_, section, _ := strings.Cut(readFile(t, "README.md"), "\n## net.Conn and HTTP\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	shown := blocks(section, "go")
+	if len(shown) < 2 {
+		t.Fatalf("the README shows %d pieces of code; 2 were promised", len(shown))
+	}
+	for _, code := range shown {
+		if !strings.Contains(readFile(t, "netconn/nethttp/example_test.go"), indent(strings.TrimSpace(code))) {
+			t.Errorf("the README shows what is in no Example:\n%s", code)
+		}
+	}
+}
+
 // The table "Where is …?" of architecture.md leads to files that exist, and to
 // declarations that are in them.
 func TestArchitectureNamesWhatExists(t *testing.T) {

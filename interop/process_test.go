@@ -38,16 +38,22 @@ func start(t *testing.T, program string, args ...string) *process {
 // startIn is start in a working directory.
 func startIn(t *testing.T, dir, program string, args ...string) *process {
 	t.Helper()
+	return startWith(t, patience, func(cmd *exec.Cmd) { cmd.Dir = dir }, program, args...)
+}
+
+// startWith is start with a patience of its own, and a last word on how.
+func startWith(t *testing.T, patience time.Duration, prepare func(*exec.Cmd), program string, args ...string) *process {
+	t.Helper()
 	path := look(t, program)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = dir
 	// A program that is asked to end writes out what it has to say.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool {
 		return strings.HasPrefix(s, "SSLKEYLOGFILE=")
 	}), "LC_ALL=C")
+	prepare(cmd)
 	p := &process{t: t, name: program, cancel: cancel, stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
 	var err error

@@ -27,6 +27,7 @@ type site struct {
 	certs      []*identity
 	byID       bool // no tickets: it keeps its sessions
 	clientAuth bool // it requires a certificate
+	http2      bool // it has HTTP/2
 }
 
 var webServers = []webServer{
@@ -54,6 +55,10 @@ func configureNginx(dir, addr string, site site) []string {
 	if site.clientAuth {
 		fmt.Fprintf(&more, "ssl_verify_client on; ssl_client_certificate %q;\n", makeWorld().ca.file)
 	}
+	protocol := "ssl"
+	if site.http2 {
+		protocol = "ssl http2"
+	}
 	must(0, os.WriteFile(filepath.Join(dir, "page"), payload(mebibyte), 0o644))
 	return []string{"-p", dir, "-e", "stderr", "-c", writeConfig(dir, `
 daemon off; master_process off; pid nginx.pid; error_log stderr notice;
@@ -63,7 +68,7 @@ http {
 	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
 	uwsgi_temp_path uwsgi; scgi_temp_path scgi;
 	server {
-		listen `+addr+` ssl;
+		listen `+addr+` `+protocol+`;
 		ssl_protocols TLSv1.2 TLSv1.3;
 		ssl_ecdh_curve X25519:P-256:P-384:P-521;
 		`+more.String()+`
@@ -84,6 +89,9 @@ func configureHAProxy(dir, addr string, site site) []string {
 		must(0, os.WriteFile(filepath.Join(certs, id.name+".pem"), both, 0o600))
 	}
 	more := ""
+	if site.http2 {
+		more += " alpn h2,http/1.1"
+	}
 	if site.byID {
 		more += " no-tls-tickets"
 	}

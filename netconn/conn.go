@@ -182,14 +182,17 @@ func (c *Conn) Close() error {
 	watchdog := time.AfterFunc(closePatience, func() { c.socket.Close() })
 	defer watchdog.Stop()
 	c.drain(c.sayGoodbye())
+	if c.complete.Load() {
+		c.tls.Abandon() // each half clears its secrets when it notices
+	}
 	err := c.socket.Close()
 	c.tidyInput()
 	if c.writeMu.TryLock() { // who has it finds the socket closed, and does the same
 		c.dropOutput()
+		if c.writer != nil {
+			c.writer.PendingLen()
+		}
 		c.writeMu.Unlock()
-	}
-	if c.complete.Load() {
-		c.tls.Abandon() // clears the secrets
 	}
 	return err
 }

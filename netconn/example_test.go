@@ -6,14 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/doc"
-	"go/parser"
-	"go/token"
 	"io"
 	"log"
 	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,36 +19,7 @@ import (
 
 // TestExamples: every exported type is shown at work, and every example is run.
 func TestExamples(t *testing.T) {
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fset := token.NewFileSet()
-	var files []*ast.File
-	for _, name := range names {
-		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	pkg, err := doc.NewFromFiles(fset, files, "github.com/baretls/baretls/netconn")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(pkg.Types) < 2 {
-		t.Errorf("the package has %d types: that cannot be all", len(pkg.Types))
-	}
-	for _, typ := range pkg.Types {
-		if len(typ.Examples) == 0 {
-			t.Errorf("type %s has no Example%s", typ.Name, typ.Name)
-		}
-	}
-	for _, example := range doc.Examples(files...) {
-		if example.Output == "" {
-			t.Errorf("Example%s has no output, so that it is not run", example.Name)
-		}
-	}
+	tlstest.CheckExamples(t, "github.com/baretls/baretls/netconn", 2)
 }
 
 // A server that says to each client what it says, and a client.

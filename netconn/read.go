@@ -174,6 +174,9 @@ func (c *Conn) tidyInput() {
 	if c.closed.Load() {
 		c.payload = nil
 		c.in.drop()
+		if c.reader != nil {
+			c.reader.ProcessTLSRecords(nil) // it has been abandoned, and notices
+		}
 	}
 	c.in.tidy()
 }

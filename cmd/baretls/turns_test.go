@@ -77,6 +77,7 @@ func TestTurnsReadInAnyPieces(t *testing.T) {
 	if _, err := got.ReadFrom(iotest.HalfReader(server)); err != nil {
 		t.Errorf("the rest should end with io.EOF, but: %v", err)
 	}
+	server.Conn.Close()
 	all.Wait()
 	if !bytes.Equal(got.Bytes(), data) {
 		t.Errorf("what is read, %d bytes, should be the %d bytes that were written", got.Len(), len(data))

@@ -26,7 +26,9 @@ type Conn struct {
 	server *http.Server // nil for a client
 
 	// A client's.
-	failure atomic.Pointer[baretls.Error] // that a Read has met
+	failure   atomic.Pointer[baretls.Error] // that a Read has met
+	readEnded chan struct{}                 // closed when one has met any error
+	endRead   sync.Once
 
 	// A server's.
 	early   bool // may read 0-RTT data as such
@@ -39,7 +41,7 @@ type Conn struct {
 }
 
 func newConn(conn *netconn.Conn, server *http.Server) *Conn {
-	return &Conn{Conn: conn, tls: conn, server: server}
+	return &Conn{Conn: conn, tls: conn, server: server, readEnded: make(chan struct{})}
 }
 
 // NetConn returns the *netconn.Conn.
@@ -71,6 +73,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if failure := (*baretls.Error)(nil); errors.As(err, &failure) {
 			c.failure.Store(failure)
 		}
+		if err != nil {
+			c.endRead.Do(func() { close(c.readEnded) })
+		}
 		return n, err
 	}
 	c.begun.Do(c.begin)
@@ -84,6 +89,26 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if !c.settled {
 		if c.err = c.checkGreeting(p[:n]); c.err != nil {
 			return 0, c.err
+		}
+	}
+	return n, err
+}
+
+// alertPatience is how long a Write waits for what Read may know.
+const alertPatience = 500 * time.Millisecond
+
+// Write is netconn's. A server that refuses a client's certificate sends an
+// alert and goes, so that a Write may fail before the alert is read, by
+// whoever reads; its error is then that one.
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.tls.Write(p)
+	if err != nil && c.server == nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+		select {
+		case <-c.readEnded:
+		case <-time.After(alertPatience):
+		}
+		if failure := c.failure.Load(); failure != nil {
+			err = failure
 		}
 	}
 	return n, err
