@@ -65,6 +65,7 @@ var burdens = map[string][]burden{
 		}},
 		{"the same in TLS 1.2", 760_000, func(t *testing.T) int { return holdFlood(t, "server", tls12, false) }},
 		{"a client that waits for ServerHello", 15_000, holdClients},
+		{"a client that was sent a cookie of 60,000 bytes", 80_000, holdCookie},
 		{"a client that waits for the rest of a server's Certificate", 90_000, func(t *testing.T) int {
 			return holdFlood(t, "client", tls13, true)
 		}},
@@ -252,6 +253,26 @@ func holdClients(t *testing.T) int {
 		}
 		converse(t, &client.Conn, nil, out)
 		return client
+	})
+}
+
+// holdCookie holds clients that have answered a HelloRetryRequest with a cookie.
+func holdCookie(t *testing.T) int {
+	const extCookie = 44
+	client, server := clientConfig(), retryServer()
+	client.SessionTicketsDisabled = true
+	return hold(t, 100, func() any {
+		x := newMeddler(t, client, server, nil)
+		x.fromServer[msgServerHello] = with(extCookie, vector16(make([]byte, 60_000))...)
+		x.client.turns()
+		x.server.give(x.client.take())
+		x.server.turns()
+		x.client.give(x.server.take())
+		x.client.turns()
+		if answer := x.client.take(); len(answer) < 60_000 {
+			t.Fatalf("the client's answer has %d bytes, error %v", len(answer), x.client.err)
+		}
+		return x.client.conn
 	})
 }
 
