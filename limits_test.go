@@ -34,45 +34,45 @@ type burden struct {
 // the caller's.
 var burdens = map[string][]burden{
 	"## What a peer can make us hold": {
-		{"a server that has received nothing", 2_000, func(t *testing.T) int {
+		{"a server that has received nothing", 3_000, func(t *testing.T) int {
 			return holdHalfOpen(t, halfOpen, tls13, func([]byte) []byte { return nil })
 		}},
-		{"a server with 1 byte of a ClientHello", 2_000, func(t *testing.T) int {
+		{"a server with 1 byte of a ClientHello", 3_000, func(t *testing.T) int {
 			return holdHalfOpen(t, halfOpen, tls13, func(hello []byte) []byte { return plain(handshake, hello[:1]) })
 		}},
-		{"a server with 65,539 bytes of a ClientHello of 65,540", 90_000, func(t *testing.T) int {
+		{"a server with 65,539 bytes of a ClientHello of 65,540", 100_000, func(t *testing.T) int {
 			return holdHalfOpen(t, halfOpen, tls13, func(hello []byte) []byte {
 				large := padHello(hello, 1<<16)
 				return inRecords(large[:len(large)-1])
 			})
 		}},
-		{"a server whose flight in TLS 1.3 was sent", 5_500, func(t *testing.T) int {
+		{"a server whose flight in TLS 1.3 was sent", 7_000, func(t *testing.T) int {
 			return holdHalfOpen(t, halfOpen, tls13, func(hello []byte) []byte { return plain(handshake, hello) })
 		}},
-		{"a server whose flight in TLS 1.2 was sent", 5_500, func(t *testing.T) int {
+		{"a server whose flight in TLS 1.2 was sent", 7_000, func(t *testing.T) int {
 			return holdHalfOpen(t, 1000, tls12, func(hello []byte) []byte { return plain(handshake, hello) })
 		}},
-		{"a server that has answered the largest ClientHello", 5_500, func(t *testing.T) int {
+		{"a server that has answered the largest ClientHello", 7_000, func(t *testing.T) int {
 			return holdHalfOpen(t, 1000, tls13, func(hello []byte) []byte { return inRecords(padHello(hello, 1<<16)) })
 		}},
-		{"a server whose flight is still to be sent", 9_000, holdUnsentFlight},
-		{"a server that asks about the largest ClientHello", 170_000, holdQuestion},
-		{"a server that waits for the rest of a client's Certificate", 90_000, func(t *testing.T) int {
+		{"a server whose flight is still to be sent", 12_000, holdUnsentFlight},
+		{"a server that asks about the largest ClientHello", 200_000, holdQuestion},
+		{"a server that waits for the rest of a client's Certificate", 100_000, func(t *testing.T) int {
 			return holdFlood(t, "server", tls13, true)
 		}},
-		{"a server with as many client certificates as fit into a message", 680_000, func(t *testing.T) int {
+		{"a server with as many client certificates as fit into a message", 800_000, func(t *testing.T) int {
 			return holdFlood(t, "server", tls13, false)
 		}},
-		{"the same in TLS 1.2", 760_000, func(t *testing.T) int { return holdFlood(t, "server", tls12, false) }},
-		{"a client that waits for ServerHello", 15_000, holdClients},
-		{"a client that was sent a cookie of 60,000 bytes", 80_000, holdCookie},
-		{"a client that waits for the rest of a server's Certificate", 90_000, func(t *testing.T) int {
+		{"the same in TLS 1.2", 900_000, func(t *testing.T) int { return holdFlood(t, "server", tls12, false) }},
+		{"a client that waits for ServerHello", 18_000, holdClients},
+		{"a client that was sent a cookie of 60,000 bytes", 90_000, holdCookie},
+		{"a client that waits for the rest of a server's Certificate", 100_000, func(t *testing.T) int {
 			return holdFlood(t, "client", tls13, true)
 		}},
-		{"a client with as many server certificates as fit into a message", 680_000, func(t *testing.T) int {
+		{"a client with as many server certificates as fit into a message", 800_000, func(t *testing.T) int {
 			return holdFlood(t, "client", tls13, false)
 		}},
-		{"the same in TLS 1.2, as a client", 760_000, func(t *testing.T) int { return holdFlood(t, "client", tls12, false) }},
+		{"the same in TLS 1.2, as a client", 900_000, func(t *testing.T) int { return holdFlood(t, "client", tls12, false) }},
 	},
 	"## What a peer can make us do": {
 		{"signatures of a server", 1, func(t *testing.T) int { return theMost(t, func(w work) int { return w.server.signatures }) }},
