@@ -113,8 +113,8 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 // TicketsReceived is how many session tickets a client has been sent.
 func (c *Conn) TicketsReceived() int { return int(c.core.TicketsReceived()) }
 
-// TLSExporter is the channel binding "tls-exporter" (RFC 9266, Section 2): 32 bytes that
-// tie what an application authenticates to this connection.
+// TLSExporter is the channel binding "tls-exporter" (RFC 9266, Section 2): 32
+// bytes that tie what an application authenticates to this connection.
 func (c *Conn) TLSExporter() ([]byte, error) {
 	// "Context value: Zero-length string", which is not none in TLS 1.2.
 	return c.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)

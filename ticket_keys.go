@@ -151,8 +151,8 @@ func (key *ticketKey) startedAt(now time.Time) *ticketKey {
 	return started
 }
 
-// seal makes a ticket: the name of the key, and the
-// session sealed with a random nonce, the name being additional data.
+// seal makes a ticket: the name of the key, and the session sealed with a random
+// nonce, the name being additional data. RFC 5077, Section 5.2, wants as much.
 func (k *TicketKeys) seal(session []byte, now time.Time) ([]byte, error) {
 	ring := k.ring.Load()
 	if ring == nil {

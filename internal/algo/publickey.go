@@ -49,9 +49,10 @@ func CertificateKey(cert *x509.Certificate) (PublicKey, error) {
 	return parsePSSKey(cert.RawSubjectPublicKeyInfo)
 }
 
-// CheckSize returns fault.BadCertificate if pub is an RSA key of a size that
-// is not used. It is cheap, and meant to stand before any use of a key that a
-// peer sent, those of its other certificates included.
+// CheckSize returns fault.BadCertificate if pub is an RSA key of a size that is
+// not used: too small (RFC 9846, Appendix C.2), or too much work. It is cheap,
+// and meant to stand before any use of a key that a peer sent, those of its
+// other certificates included.
 func CheckSize(pub crypto.PublicKey) error {
 	key, ok := pub.(*rsa.PublicKey)
 	if !ok {

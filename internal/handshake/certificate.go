@@ -252,7 +252,7 @@ func weaklySigned(cert *x509.Certificate) bool {
 }
 
 // verdict finds the reason, and so the alert, for an error of crypto/x509:
-// RFC 9846, Section 6.2.
+// RFC 9846, Sections 4.5.1.2 and 6.2.
 func verdict(err error) fault.Reason {
 	var (
 		invalid  x509.CertificateInvalidError

@@ -17,7 +17,8 @@ const (
 	offer12 = 1<<wire.ExtExtendedMainSecret | 1<<wire.ExtRenegotiationInfo | 1<<wire.ExtECPointFormats
 )
 
-// sendFirstHello fills the ClientHello and queues it: RFC 9846, Section 4.2.2.
+// sendFirstHello fills the ClientHello and queues it: RFC 9846, Sections
+// 4.2.2 and 4.3.1.
 func (c *Client) sendFirstHello(sni string) error {
 	if err := c.policy.random(c.clientRandom[:]); err != nil {
 		return err

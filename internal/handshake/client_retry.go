@@ -39,7 +39,7 @@ func (c *Client) helloRetryRequest(m message) (state, error) {
 	c.Facts.Kind = KindFullWithRetry
 
 	// "the client MUST send the same ClientHello without modification", but
-	// for the share and the cookie (Section 4.2.2).
+	// for the share and the cookie (Sections 4.2.2, 4.3.2 and 4.3.8).
 	if c.retryGroup != nil {
 		if err := c.generateShares(c.retryGroup); err != nil {
 			return 0, err

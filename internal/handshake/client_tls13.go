@@ -176,7 +176,7 @@ func (c *Client) certificate(m message) (state, error) {
 	if err := c.parseServer(cert.Entries()); err != nil {
 		return 0, err
 	}
-	if len(c.peer.certs) == 0 {
+	if len(c.peer.certs) == 0 { // Section 4.5.1.3
 		return 0, fault.Undecodable.With("empty server Certificate")
 	}
 	c.transcript.Add(m.raw)

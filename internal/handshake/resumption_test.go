@@ -403,6 +403,9 @@ func TestResumingHellosThatAreRefused(t *testing.T) {
 		{"no identities", edit(func(h *wire.ClientHello) { h.PreSharedKey.Identities = nil }), fault.DecodeErrorAlert},
 		{"an empty identity", edit(func(h *wire.ClientHello) { h.PreSharedKey.Identities = wire.AppendPSKIdentity(nil, nil, 0) }), fault.DecodeErrorAlert},
 		{"no psk_key_exchange_modes", without(wire.ExtPSKKeyExchangeModes), fault.MissingExtensionAlert},
+		// A client of psk_ke has no need of them; we do: Section 4.2.1.
+		{"neither supported_groups nor key_share", without(wire.ExtSupportedGroups, wire.ExtKeyShare), fault.HandshakeFailureAlert},
+		{"supported_groups without key_share", without(wire.ExtKeyShare), fault.MissingExtensionAlert},
 		{"psk_key_exchange_modes without a mode", edit(func(h *wire.ClientHello) { h.PSKKeyExchangeModes = nil }), fault.DecodeErrorAlert},
 		{"another random", edit(func(h *wire.ClientHello) { h.Random = make([]byte, 32) }), fault.DecryptErrorAlert},
 		{"another age of the ticket", edit(func(h *wire.ClientHello) {

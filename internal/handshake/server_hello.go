@@ -115,14 +115,13 @@ func (s *Server) checkHello13(h *wire.ClientHello) error {
 	if h.Has.Has(wire.ExtSupportedGroups) != h.Has.Has(wire.ExtKeyShare) {
 		return fault.MissingExtension.With("supported_groups and key_share go together")
 	}
-	if h.Has.Has(wire.ExtPreSharedKey) {
-		if !h.Has.Has(wire.ExtPSKKeyExchangeModes) {
-			return fault.MissingExtension.With("pre_shared_key without psk_key_exchange_modes")
-		}
-	}
-	if !h.Has.Has(wire.ExtSupportedGroups) ||
-		!h.Has.Has(wire.ExtSignatureAlgorithms) && !h.Has.Has(wire.ExtPreSharedKey) {
+	switch psk := h.Has.Has(wire.ExtPreSharedKey); {
+	case psk && !h.Has.Has(wire.ExtPSKKeyExchangeModes):
+		return fault.MissingExtension.With("pre_shared_key without psk_key_exchange_modes")
+	case !psk && !(h.Has.Has(wire.ExtSupportedGroups) && h.Has.Has(wire.ExtSignatureAlgorithms)):
 		return fault.MissingExtension.With("signature_algorithms and supported_groups")
+	case !h.Has.Has(wire.ExtSupportedGroups): // psk_ke, which is right, and not ours
+		return fault.NoCommonGroup
 	}
 	for group := range h.KeyShares.All() {
 		if !h.SupportedGroups.Contains(group) {
@@ -216,7 +215,7 @@ func (s *Server) chooseProtocol(h *wire.ClientHello) error {
 }
 
 // chooseCredential picks the certificate by name and by the signature schemes
-// of the client: Section 4.5.1.2.
+// of the client: Sections 4.3.3 and 4.5.1.2.
 func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Scheme, error) {
 	if !h.Has.Has(wire.ExtSignatureAlgorithms) {
 		return nil, nil, fault.MissingExtension.With("signature_algorithms, and no PSK is taken")

@@ -174,8 +174,9 @@ func (c *Core) signedParams12(params []byte) []byte {
 	return append(b, params...)
 }
 
-// refuseRenegotiation answers once with a warning (RFC 5246, Section 7.2.2);
-// then that is it. No hello leads to TLS 1.3 here (RFC 9846, Section 4.2.2).
+// refuseRenegotiation answers once with a warning (RFC 5246, Section 7.2.2,
+// and RFC 5746, Section 4.2); then that is it. No hello leads to TLS 1.3 here
+// (RFC 9846, Section 4.2.2).
 func (c *Core) refuseRenegotiation() error {
 	if c.refused {
 		return fault.Renegotiation
