@@ -315,22 +315,33 @@ func (c *Client) finished12(m message) (state, error) {
 // the ID that the server gave it, or what it has itself been resumed by, which
 // in TLS 1.2 is not used up.
 func (c *Client) keepSession12() {
-	if c.policy.Sessions == nil {
-		return
+	s := c.sessionToKeep12()
+	if s != nil {
+		c.policy.Sessions.Put(c.sessionKey, s)
 	}
-	s := c.newSession12()
-	s.OCSP, s.SCTs = c.Facts.OCSPResponse, c.Facts.SCTs
+	if c.session != nil && c.session != s {
+		c.session.Clear()
+	}
+}
+
+func (c *Client) sessionToKeep12() *Session {
+	var s *Session
 	switch {
+	case c.policy.Sessions == nil:
+		return nil
 	case c.ticket12 != nil:
+		s = c.newSession12()
 		s.Ticket, s.Lifetime = c.ticket12.Ticket, c.ticket12.Lifetime
 	case c.resumed:
-		s = c.session
+		return c.session
 	case len(c.sessionID12) > 0:
+		s = c.newSession12()
 		s.SessionID, s.Lifetime = c.sessionID12, MaxLifetime
 	default:
-		return
+		return nil
 	}
-	c.policy.Sessions.Put(c.sessionKey, s)
+	s.OCSP, s.SCTs = c.Facts.OCSPResponse, c.Facts.SCTs
+	return s
 }
 
 func (c *Client) helloRequest12(m message) (state, error) {

@@ -189,6 +189,8 @@ func TestSessionsOfTLS12ThatAServerPassesOver(t *testing.T) {
 			p := newResumingPair12(t, byID)
 			p.editKept(func(s *Session) { s.AppData = []byte("data") })
 			row.change(p)
+			offered := p.held()[0]
+			psk := offered.PSK
 			p.complete()
 			p.works()
 			if p.kinds() != both(row.want) {
@@ -198,6 +200,9 @@ func TestSessionsOfTLS12ThatAServerPassesOver(t *testing.T) {
 				t.Errorf("%s, by ID %v: of the session comes back %q", row.story, byID, got)
 			}
 			p.box.wantForgotten(t, row.story)
+			if kept := slices.Contains(p.held(), offered); kept == bytes.Equal(psk, make([]byte, len(psk))) {
+				t.Errorf("%s, by ID %v: the client keeps the session that it has offered: %v; and its secret: %v", row.story, byID, kept, !kept)
+			}
 		}
 	}
 }
