@@ -41,7 +41,8 @@ type ClientConfig struct {
 
 	// Certificates to choose from when the server asks for one: the first that
 	// one of the authorities it names has issued, if it names any, and whose
-	// key fits. With none, the server is told so, and decides.
+	// key fits; rather one whose whole chain is signed by schemes that the
+	// server knows. With none, the server is told so, and decides.
 	Certificates []tls.Certificate
 	// GetClientCertificate chooses by the request instead. It may return nil
 	// for none; an error ends the handshake. It must not block.
@@ -132,9 +133,10 @@ type ClientConfig struct {
 // any goroutine.
 type ServerConfig struct {
 	// Certificates to choose from by the server name that the client asks for,
-	// and by the signature schemes it has. For a name that none has, and for a
-	// client that gives none, the first that it can verify is taken. OCSP
-	// staples and SCTs are sent to clients that ask.
+	// and by the signature schemes it has; rather one whose whole chain is
+	// signed by these. For a name that none has, and for a client that gives
+	// none, the first that it can verify is taken. OCSP staples and SCTs are
+	// sent to clients that ask.
 	Certificates []tls.Certificate
 	// GetCertificate chooses by the ClientHello, before Certificates and
 	// instead of them unless it returns nil. An error ends the handshake with
@@ -520,6 +522,7 @@ func credentials(certs []tls.Certificate, asks handshake.Asks) ([]*handshake.Cre
 		if err != nil {
 			return nil, &ConfigError{fmt.Sprintf("Certificates[%d]", i), err}
 		}
+		c.ReadSignatures()
 		list = append(list, c)
 	}
 	return list, nil

@@ -9,6 +9,7 @@ import (
 	_ "crypto/sha256" // for crypto.Hash.New
 	_ "crypto/sha512"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 
 	"github.com/baretls/baretls/internal/fault"
@@ -84,6 +85,22 @@ func DefaultSchemes() []tls.SignatureScheme {
 		ids[i] = schemes[i].ID
 	}
 	return ids
+}
+
+// CertificateSchemes are, by the algorithm of a certificate's signature, the
+// schemes with which a peer says that it can verify it; one will do (RFC 9846,
+// Section 4.3.3). The curve of an ECDSA key is the issuer's, and not known here.
+var CertificateSchemes = map[x509.SignatureAlgorithm][]tls.SignatureScheme{
+	x509.ECDSAWithSHA256:  {tls.ECDSAWithP256AndSHA256},
+	x509.ECDSAWithSHA384:  {tls.ECDSAWithP384AndSHA384},
+	x509.ECDSAWithSHA512:  {tls.ECDSAWithP521AndSHA512},
+	x509.PureEd25519:      {tls.Ed25519},
+	x509.SHA256WithRSA:    {tls.PKCS1WithSHA256},
+	x509.SHA384WithRSA:    {tls.PKCS1WithSHA384},
+	x509.SHA512WithRSA:    {tls.PKCS1WithSHA512},
+	x509.SHA256WithRSAPSS: {tls.PSSWithSHA256, PSSPSSWithSHA256},
+	x509.SHA384WithRSAPSS: {tls.PSSWithSHA384, PSSPSSWithSHA384},
+	x509.SHA512WithRSAPSS: {tls.PSSWithSHA512, PSSPSSWithSHA512},
 }
 
 // SchemesFor returns the schemes that a TLS 1.3 handshake can be signed with

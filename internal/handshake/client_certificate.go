@@ -50,12 +50,21 @@ func (c *Client) chooseCredential(cr *wire.CertificateRequest, fits func(*Creden
 		}
 		return use(credential)
 	}
+	offered := cr.SignatureAlgorithms // Section 4.3.3
+	if cr.Has.Has(wire.ExtSignatureAlgorithmsCert) {
+		offered = cr.SignatureAlgorithmsCert
+	}
+	var first *Credential
 	for _, credential := range c.policy.Credentials {
-		if credential.issuedBy(cr.CertificateAuthorities) && fits(credential) != nil {
+		switch {
+		case !credential.issuedBy(cr.CertificateAuthorities) || fits(credential) == nil:
+		case credential.verifiable(offered):
 			return use(credential)
+		case first == nil:
+			first = credential
 		}
 	}
-	return use(nil)
+	return use(first)
 }
 
 // issuedBy reports whether one of the chain's certificates was issued by an

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,7 +26,8 @@ type Credential struct {
 	SCTs    [][]byte
 
 	pub       algo.PublicKey
-	schemes12 []*algo.Scheme // likewise in TLS 1.2
+	schemes12 []*algo.Scheme          // likewise in TLS 1.2
+	signed    [][]tls.SignatureScheme // for each of the chain, what verifies its signature
 }
 
 // NewCredential checks a certificate: the chain parses, the key is the leaf's
@@ -79,6 +81,30 @@ func NewCredential(cert *tls.Certificate, elsewhere bool) (*Credential, error) {
 	}, nil
 }
 
+// ReadSignatures finds how the chain is signed, without certificates that are
+// self-signed. It is for a credential that is one of many to choose from.
+func (c *Credential) ReadSignatures() {
+	for _, der := range c.Chain {
+		cert, err := x509.ParseCertificate(der)
+		switch {
+		case err != nil:
+			c.signed = append(c.signed, nil)
+		case !bytes.Equal(cert.RawIssuer, cert.RawSubject):
+			c.signed = append(c.signed, algo.CertificateSchemes[cert.SignatureAlgorithm])
+		}
+	}
+}
+
+// verifiable reports whether the whole chain is signed by schemes of the peer.
+func (c *Credential) verifiable(offered wire.Uint16s) bool {
+	for _, schemes := range c.signed {
+		if !slices.ContainsFunc(schemes, func(id tls.SignatureScheme) bool { return offered.Contains(uint16(id)) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // scheme is the credential's first preference among those offered.
 func (c *Credential) scheme(offered wire.Uint16s) *algo.Scheme {
 	for _, s := range c.Schemes {
@@ -112,8 +138,10 @@ func (cs *Credentials) Add(c *Credential) {
 func (cs *Credentials) Len() int { return len(cs.all) }
 
 // pick chooses by exact name, by wildcard, and then, for a client that names
-// nobody we know, any: the client decides whether to go on with it.
-func (cs *Credentials) pick(name string, fits func(*Credential) *algo.Scheme) (*Credential, *algo.Scheme, error) {
+// nobody we know, any: the client decides whether to go on with it. Of those,
+// one whose chain is signed by schemes that are offered comes first (RFC 9846,
+// Section 4.5.1.2).
+func (cs *Credentials) pick(name string, offered wire.Uint16s, fits func(*Credential) *algo.Scheme) (*Credential, *algo.Scheme, error) {
 	if len(cs.all) == 0 {
 		return nil, nil, fault.NoCertificate
 	}
@@ -126,10 +154,18 @@ func (cs *Credentials) pick(name string, fits func(*Credential) *algo.Scheme) (*
 	}
 	lists[2] = cs.all
 	for _, list := range lists {
+		var first *Credential
 		for _, c := range list {
-			if scheme := fits(c); scheme != nil {
+			switch scheme := fits(c); {
+			case scheme == nil:
+			case c.verifiable(offered):
 				return c, scheme, nil
+			case first == nil:
+				first = c
 			}
+		}
+		if first != nil {
+			return first, fits(first), nil
 		}
 	}
 	return nil, nil, fault.NoCommonScheme

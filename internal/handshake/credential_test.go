@@ -1,10 +1,14 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -57,7 +61,7 @@ func TestCredentialsArePickedByNameAndScheme(t *testing.T) {
 		{"the wildcard itself as a name", "*.example.com", []tls.SignatureScheme{ecdsaScheme}, "wildcard"},
 		{"no name", "", []tls.SignatureScheme{rsaScheme, edScheme}, "first RSA"},
 	} {
-		c, scheme, err := cs.pick(row.name, offering(row.schemes...))
+		c, scheme, err := cs.pick(row.name, nil, offering(row.schemes...))
 		if err != nil || names[c] != row.want {
 			t.Errorf("%s (%s): the certificate is %q, %v, want %q", row.story, row.name, names[c], err, row.want)
 			continue
@@ -66,10 +70,100 @@ func TestCredentialsArePickedByNameAndScheme(t *testing.T) {
 			t.Errorf("%s: the scheme is %s", row.story, scheme.Name)
 		}
 	}
-	_, _, err := cs.pick("example.com", offering(tls.ECDSAWithP521AndSHA512, tls.PKCS1WithSHA256))
+	_, _, err := cs.pick("example.com", nil, offering(tls.ECDSAWithP521AndSHA512, tls.PKCS1WithSHA256))
 	expectReason(t, err, fault.NoCommonScheme, "a client that can verify none")
-	_, _, err = new(Credentials).pick("example.com", offering(ecdsaScheme))
+	_, _, err = new(Credentials).pick("example.com", nil, offering(ecdsaScheme))
 	expectReason(t, err, fault.NoCertificate, "a server without certificates")
+}
+
+// "All certificates provided by the sender MUST be signed by a signature algorithm
+// advertised by the peer, if it is able to provide such a chain": RFC 9846,
+// Section 4.5.1.2, for servers and for clients.
+func TestChainsThatThePeerCanVerifyComeFirst(t *testing.T) {
+	const ecdsaScheme, rsaScheme, edScheme = tls.ECDSAWithP256AndSHA256, tls.PKCS1WithSHA256, tls.Ed25519
+	type list = []tls.SignatureScheme
+	signedByRSA, signedByECDSA := leafOfRSA(t), tlstest.Leaf(tlstest.ECDSAP256, "example.com")
+	for _, row := range []struct {
+		story     string
+		offered   list
+		forChains list // nil: no signature_algorithms_cert
+		want      string
+	}{
+		{"both can be verified", list{ecdsaScheme, rsaScheme}, nil, "first"},
+		{"the second can", list{ecdsaScheme}, nil, "second"},
+		{"the first can, by signature_algorithms_cert", list{ecdsaScheme}, list{rsaScheme}, "first"},
+		{"the second can, by signature_algorithms_cert", list{ecdsaScheme, rsaScheme}, list{edScheme, ecdsaScheme}, "second"},
+		{"neither can", list{ecdsaScheme}, list{edScheme}, "first"},
+		{"the list is long", list{ecdsaScheme}, append(slices.Repeat(list{0x0a0a}, 100), ecdsaScheme), "second"},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			if version == tls.VersionTLS12 && !TLS12 {
+				continue
+			}
+			p := newMutualPair(t)
+			p.clientPolicy.speak(version)
+			p.serverPolicy.speak(version)
+			p.clientPolicy.Roots, p.serverPolicy.ClientAuth = x509.NewCertPool(), tls.RequestClientCert
+			p.clientPolicy.Judge.Instead = func(*Verification) error { return nil }
+			p.serverPolicy.Credentials = Credentials{}
+			p.clientPolicy.Credentials = nil
+			for _, cert := range []tls.Certificate{signedByRSA, signedByECDSA} {
+				p.serverPolicy.Credentials.Add(credential(t, cert))
+				p.clientPolicy.Credentials = append(p.clientPolicy.Credentials, credential(t, cert))
+			}
+			p.clientDoors[kind(wire.TypeClientHello)] = editClientHello(func(h *wire.ClientHello) {
+				h.SignatureAlgorithms = wire.AppendUint16s(nil, row.offered...)
+				if row.forChains != nil {
+					h.Has, h.SignatureAlgorithmsCert = h.Has.With(wire.ExtSignatureAlgorithmsCert), wire.AppendUint16s(nil, row.forChains...)
+				}
+			})
+			asks := version == tls.VersionTLS13 || row.forChains == nil
+			if version == tls.VersionTLS13 {
+				p.serverDoors[kind(wire.TypeCertificateRequest)] = func(m []byte) []byte {
+					cr := wire.CertificateRequest{Has: 1 << wire.ExtSignatureAlgorithms, SignatureAlgorithms: wire.AppendUint16s(nil, row.offered...)}
+					if row.forChains != nil {
+						cr.Has, cr.SignatureAlgorithmsCert = cr.Has.With(wire.ExtSignatureAlgorithmsCert), wire.AppendUint16s(nil, row.forChains...)
+					}
+					return cr.Append(nil)
+				}
+			} else {
+				p.serverPolicy.Schemes = schemes(row.offered...)
+			}
+			p.complete()
+			wants := map[string][]byte{"first": signedByRSA.Certificate[0], "second": signedByECDSA.Certificate[0]}
+			if got := p.client.Facts.PeerCertificates; len(got) == 0 || !bytes.Equal(got[0].Raw, wants[row.want]) {
+				t.Errorf("%#x, of two chains %s: the server does not send its %s", version, row.story, row.want)
+			}
+			if got := p.server.Facts.PeerCertificates; asks && (len(got) == 0 || !bytes.Equal(got[0].Raw, wants[row.want])) {
+				t.Errorf("%#x, of two chains %s: the client does not send its %s", version, row.story, row.want)
+			}
+		}
+	}
+}
+
+// leafOfRSA is a chain for an ECDSA key that RSA has signed, its root included.
+func leafOfRSA(t *testing.T) tls.Certificate {
+	t.Helper()
+	issuer, key := tlstest.Key(tlstest.RSA2048), tlstest.Key(tlstest.ECDSAP256)
+	template := func(name string) *x509.Certificate {
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"example.com"},
+			NotBefore: tlstest.NotBefore, NotAfter: tlstest.NotAfter,
+		}
+	}
+	root := template("a root")
+	cert := tls.Certificate{PrivateKey: key}
+	for _, c := range []struct {
+		template *x509.Certificate
+		public   crypto.PublicKey
+	}{{template("a leaf"), key.Public()}, {root, issuer.Public()}} {
+		der, err := x509.CreateCertificate(rand.Reader, c.template, root, c.public, issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert.Certificate = append(cert.Certificate, der)
+	}
+	return cert
 }
 
 // offering is how a client of TLS 1.3 with these schemes picks.
@@ -205,7 +299,7 @@ func TestPickedByWildcardIsAcceptedByTheClient(t *testing.T) {
 		var cs Credentials
 		cs.Add(credential(t, tlstest.Leaf(tlstest.Ed25519, "other.example.net")))
 		cs.Add(credential(t, tlstest.Leaf(tlstest.ECDSAP256, "*.example.com")))
-		c, _, err := cs.pick(name, offering(tls.Ed25519, tls.ECDSAWithP256AndSHA256))
+		c, _, err := cs.pick(name, nil, offering(tls.Ed25519, tls.ECDSAWithP256AndSHA256))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -131,6 +131,7 @@ func credential(t testing.TB, cert tls.Certificate) *Credential {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.ReadSignatures()
 	return c
 }
 

@@ -233,20 +233,31 @@ func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Schem
 		}
 	}
 	h = searchable(h)
-	return s.policy.Credentials.pick(s.Facts.ServerName, func(c *Credential) *algo.Scheme {
+	return s.policy.Credentials.pick(s.Facts.ServerName, chainSchemes(h), func(c *Credential) *algo.Scheme {
 		return c.scheme(h.SignatureAlgorithms)
 	})
+}
+
+// chainSchemes are those that signatures in the server's chain should be by:
+// "if no signature_algorithms_cert extension is present, then the
+// signature_algorithms extension also applies" (Section 4.3.3).
+func chainSchemes(h *wire.ClientHello) wire.Uint16s {
+	if h.Has.Has(wire.ExtSignatureAlgorithmsCert) {
+		return h.SignatureAlgorithmsCert
+	}
+	return h.SignatureAlgorithms
 }
 
 // searchable is a hello of which long lists hold no more than what can be found
 // in them: they are searched for each credential, and there may be thousands.
 func searchable(h *wire.ClientHello) *wire.ClientHello {
 	const long = 32
-	if h.SignatureAlgorithms.Len() <= long && h.SupportedGroups.Len() <= long {
+	if h.SignatureAlgorithms.Len() <= long && h.SignatureAlgorithmsCert.Len() <= long && h.SupportedGroups.Len() <= long {
 		return h
 	}
 	short := *h
 	short.SignatureAlgorithms = among(h.SignatureAlgorithms, algo.DefaultSchemes())
+	short.SignatureAlgorithmsCert = among(h.SignatureAlgorithmsCert, algo.DefaultSchemes())
 	short.SupportedGroups = among(h.SupportedGroups, algo.DefaultGroups())
 	return &short
 }

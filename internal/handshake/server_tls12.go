@@ -238,7 +238,7 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 			failure = fault.NoCommonScheme
 			continue
 		}
-		credential, scheme, err := s.policy.Credentials.pick(s.Facts.ServerName, fits)
+		credential, scheme, err := s.policy.Credentials.pick(s.Facts.ServerName, chainSchemes(h), fits)
 		if err == nil {
 			return suite, credential, scheme, nil
 		}
