@@ -22,6 +22,7 @@ type Conn struct {
 
 	complete atomic.Bool  // the handshake is, and reader and writer are set
 	closed   atomic.Bool  // by Close
+	over     atomic.Bool  // which has sent what it had to
 	writing  atomic.Int32 // calls that write, or wait to
 
 	// Who does the handshake has this lock, and what is the reader's later.
@@ -186,15 +187,31 @@ func (c *Conn) Close() error {
 		c.tls.Abandon() // each half clears its secrets when it notices
 	}
 	err := c.socket.Close()
+	c.over.Store(true)
 	c.tidyInput()
-	if c.writeMu.TryLock() { // who has it finds the socket closed, and does the same
-		c.dropOutput()
-		if c.writer != nil {
-			c.writer.PendingLen()
-		}
-		c.writeMu.Unlock()
-	}
+	c.tidyOutput()
 	return err
+}
+
+// unlockWrite ends what a writer does.
+func (c *Conn) unlockWrite() {
+	c.writeMu.Unlock()
+	if c.over.Load() {
+		c.tidyOutput()
+	}
+}
+
+// tidyOutput gives the buffer of a closed connection back. If somebody writes,
+// that is left to him.
+func (c *Conn) tidyOutput() {
+	if !c.writeMu.TryLock() {
+		return
+	}
+	defer c.writeMu.Unlock()
+	c.dropOutput()
+	if c.writer != nil {
+		c.writer.PendingLen() // it has been abandoned, and notices
+	}
 }
 
 // sayGoodbye sends a close_notify, if it can still be sent, and reports whether
@@ -208,7 +225,7 @@ func (c *Conn) sayGoodbye() bool {
 		return false
 	}
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	if len(c.out) > 0 { // of a Write that was cut off, by us or by a deadline
 		return false
 	}
@@ -264,7 +281,7 @@ func (c *Conn) drain(goodbye bool) {
 
 func (c *Conn) awaitsTickets() bool {
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	return !c.isServer() && c.complete.Load() && c.written && !c.hasRead.Load() && c.readErr == nil &&
 		c.tls.ProtocolVersion() == tls.VersionTLS13
 }
@@ -280,7 +297,7 @@ func (c *Conn) CloseWrite() error {
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	if err := c.mayWrite(); err != nil {
 		return err
 	}

@@ -25,10 +25,10 @@ type earlyData struct {
 func (c *Conn) HandshakeEarly(ctx context.Context, data []byte) (baretls.EarlyDataStatus, error) {
 	c.writeMu.Lock()
 	c.early.out = data
-	c.writeMu.Unlock()
+	c.unlockWrite()
 	err := c.HandshakeContext(ctx)
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	c.early.out = nil
 	if err != nil || !c.early.sent {
 		return baretls.EarlyDataNotOffered, err

@@ -68,11 +68,11 @@ func (c *Conn) drive(done func() bool) error {
 		if err := c.in.receive(need); err == io.EOF {
 			c.writeMu.Lock()
 			c.tls.CloseInput() // the next turn tells what that means
-			c.writeMu.Unlock()
+			c.unlockWrite()
 		} else if err != nil {
 			c.writeMu.Lock()
 			err = c.fail(err)
-			c.writeMu.Unlock()
+			c.unlockWrite()
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func (c *Conn) drive(done func() bool) error {
 // turns takes turns until the handshake is done, or needs so many bytes more.
 func (c *Conn) turns(done func() bool) (need int, err error) {
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	for !c.complete.Load() && !done() {
 		state, err := c.turn(c.in.bytes())
 		if err != nil {
@@ -249,7 +249,7 @@ const plainAnswer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request
 // was done by Read or Write: who calls Handshake can do so better.
 func (c *Conn) answerHTTP() {
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	if c.plainHTTP && c.failure != nil {
 		c.plainHTTP = false
 		c.socket.SetWriteDeadline(time.Now().Add(closePatience))

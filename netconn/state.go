@@ -25,7 +25,7 @@ func (c *Conn) lock() (unlock func()) {
 		return func() {}
 	}
 	c.writeMu.Lock()
-	return c.writeMu.Unlock
+	return c.unlockWrite
 }
 
 // ConnectionState returns what is known of the connection. Until
@@ -76,7 +76,7 @@ func (c *Conn) RefreshTrafficKeys() error {
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	if err := c.mayWrite(); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (c *Conn) SetResumptionData(data []byte) error {
 		return fmt.Errorf("netconn: %w: only a server has resumption data", errors.ErrUnsupported)
 	}
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	return c.server.SetResumptionData(data)
 }
 

@@ -23,7 +23,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		return 0, err
 	}
 	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	defer c.unlockWrite()
 	return c.write(p)
 }
 
@@ -182,13 +182,13 @@ func (c *Conn) flush() error {
 // does not wait for it, unless it has failed and there is an alert to send.
 func (c *Conn) answer(failed bool) {
 	if failed && c.writeMu.TryLock() {
-		defer c.writeMu.Unlock()
+		defer c.unlockWrite()
 		c.socket.SetWriteDeadline(time.Now().Add(closePatience))
 		c.sendPending()
 	} else if !c.answering.Swap(true) {
 		go func() {
 			c.writeMu.Lock()
-			defer c.writeMu.Unlock()
+			defer c.unlockWrite()
 			c.answering.Store(false)
 			c.sendPending()
 		}()

@@ -92,4 +92,3 @@ func TestHashBlocksOfAServer(t *testing.T) {
 		t.Errorf("docs/security.md does not say that a server hashes at most %s", want)
 	}
 }
-
