@@ -153,7 +153,8 @@ func (c *Core) connected12() {
 }
 
 // checkSignature12 checks a signature of the peer over content, by what it was
-// offered: RFC 5246, Sections 7.4.1.4.1, 7.4.3 and 7.4.8.
+// offered: RFC 5246, Sections 7.4.1.4.1, 7.4.3 and 7.4.8. SHA-1 never is: RFC
+// 9155, Sections 2, 4 and 5.
 func checkSignature12(peer *chain, offered wire.Uint16s, algorithm uint16, content, signature []byte) (*algo.Scheme, error) {
 	scheme := algo.SchemeByID(tls.SignatureScheme(algorithm))
 	switch {
