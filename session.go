@@ -125,7 +125,8 @@ type SessionStore interface {
 	// client gets no ticket.
 	Put(id string, session []byte, expires time.Time) error
 	// Take returns a session and removes it, or returns nil. Of several calls
-	// with one id, at most one returns the session: 0-RTT depends on it.
+	// with one id, at most one returns the session: 0-RTT depends on it. The
+	// bytes are the connection's then, which clears the secret in them.
 	Take(id string) []byte
 }
 
