@@ -45,6 +45,7 @@ type Conn struct {
 	out       []byte // encoded and not yet sent, in outBuf
 	writeErr  error  // why nothing can be sent
 	written   bool   // application data was
+	torn      bool   // and not all of the last Write
 	answering atomic.Bool
 	deadline  deadline
 
@@ -154,7 +155,7 @@ func (d *deadline) set(t time.Time) {
 		d.at.Store(0)
 		return
 	}
-	d.at.Store(max(1, int64(t.Sub(begin))))
+	d.at.Store(max(1, int64(time.Since(begin)+time.Until(t)))) // by a clock that is not set
 }
 
 func (d *deadline) passed() bool {
@@ -226,10 +227,13 @@ func (c *Conn) sayGoodbye() bool {
 	}
 	c.writeMu.Lock()
 	defer c.unlockWrite()
-	if len(c.out) > 0 { // of a Write that was cut off, by us or by a deadline
+	if c.torn { // by us or by a deadline: what the peer has got is not all
 		return false
 	}
 	c.socket.SetWriteDeadline(now.Add(closePatience))
+	if c.flush() != nil {
+		return false
+	}
 	c.appendPending()
 	c.lendOutput(smallBuffer)
 	c.out, _ = c.writer.AppendCloseNotify(c.out) // a connection that has failed ends with its alert
@@ -286,10 +290,15 @@ func (c *Conn) awaitsTickets() bool {
 		c.tls.ProtocolVersion() == tls.VersionTLS13
 }
 
+// ErrTorn is CloseWrite after a Write that was cut off, by a deadline for
+// example, and whose rest has not been written: the peer would take what it got
+// for all.
+var ErrTorn = errors.New("netconn: the last Write was cut off")
+
 // CloseWrite sends a close_notify: this side writes nothing more, and goes on
 // to read until the peer closes too. The socket stays open. Before the
-// handshake is complete it is baretls.ErrHandshakeNotComplete. The second call
-// does nothing.
+// handshake is complete it is baretls.ErrHandshakeNotComplete, and after a Write
+// that was cut off it is ErrTorn. The second call does nothing.
 func (c *Conn) CloseWrite() error {
 	if !c.complete.Load() {
 		return baretls.ErrHandshakeNotComplete
@@ -301,9 +310,13 @@ func (c *Conn) CloseWrite() error {
 	if err := c.mayWrite(); err != nil {
 		return err
 	}
+	if c.torn {
+		return ErrTorn
+	}
 	c.lendOutput(smallBuffer)
 	var err error
 	if c.out, err = c.writer.AppendCloseNotify(c.out); err != nil {
+		c.dropOutput()
 		return err
 	}
 	return c.flush()

@@ -15,7 +15,8 @@
 //
 // # Reading and writing
 //
-// All methods may be called by any goroutine at any time. Reads wait for
+// All methods may be called by any goroutine at any time, but for functions of
+// the configuration, which must not call methods of their Conn. Reads wait for
 // reads and writes for writes, but once the handshake is complete, never for
 // each other. Read returns io.EOF after the peer's close_notify and only then.
 // The end of the socket without it is io.ErrUnexpectedEOF, by errors.Is: data
@@ -23,7 +24,9 @@
 //
 // A write deadline that passes costs nothing either. Write returns how much of
 // its data is committed; what of that the socket has not taken yet is kept, at
-// most 32 KiB, and sent first by the next Write or CloseWrite.
+// most 32 KiB, and sent first by the next Write, CloseWrite or Close. If the rest
+// of the data is never written, the connection ends without a close_notify, so
+// that the peer does not take what it has got for all.
 //
 // # Memory
 //

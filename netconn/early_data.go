@@ -8,10 +8,15 @@ import (
 
 // earlyData is what is known of 0-RTT data.
 type earlyData struct {
-	out   []byte // a client's, to be sent
-	sent  bool
-	in    []byte // a server's, received and not yet read
-	reads bool   // Read may return it before the end of the handshake
+	out   *firstData // a client's, to be sent
+	in    []byte     // a server's, received and not yet read
+	reads bool       // Read may return it before the end of the handshake
+}
+
+// firstData is what one call wants to be sent.
+type firstData struct {
+	data []byte
+	sent bool
 }
 
 // HandshakeEarly does a client's handshake, and sends data with its first
@@ -19,31 +24,41 @@ type earlyData struct {
 // EnableEarlyData. It says what became of the data: EarlyDataNotOffered if it
 // was not sent, which it is not either when the handshake has begun before,
 // and EarlyDataRejected if the server has skipped it. In both cases it is
-// still to be written.
+// still to be written. After an error, EarlyDataUndecided tells that it was
+// sent, and a later Handshake goes on; TLS then knows what became of it.
 //
 // 0-RTT data can be replayed: it has to be something that may happen twice.
 func (c *Conn) HandshakeEarly(ctx context.Context, data []byte) (baretls.EarlyDataStatus, error) {
+	first := &firstData{data: data}
 	c.writeMu.Lock()
-	c.early.out = data
+	if c.early.out == nil {
+		c.early.out = first
+	}
 	c.unlockWrite()
 	err := c.HandshakeContext(ctx)
 	c.writeMu.Lock()
 	defer c.unlockWrite()
-	c.early.out = nil
-	if err != nil || !c.early.sent {
+	switch {
+	case !first.sent:
+		if c.early.out == first {
+			c.early.out = nil
+		}
 		return baretls.EarlyDataNotOffered, err
+	case err != nil:
+		return baretls.EarlyDataUndecided, err
 	}
 	return c.tls.EarlyData(), nil
 }
 
 // addEarlyData puts 0-RTT data behind the hello, if the session allows all of it.
 func (c *Conn) addEarlyData(hello baretls.TransmitTLSData) (err error) {
+	first := c.early.out
 	writer, ok := hello.MayEncryptEarlyData()
-	if !ok || len(c.early.out) == 0 || len(c.early.out) > writer.BytesLeft() {
+	if !ok || first == nil || first.sent || len(first.data) == 0 || len(first.data) > writer.BytesLeft() {
 		return nil
 	}
-	c.out, err = writer.AppendEncrypted(c.out, c.early.out)
-	c.early.out, c.early.sent = nil, err == nil
+	c.out, err = writer.AppendEncrypted(c.out, first.data)
+	first.data, first.sent = nil, err == nil
 	return err
 }
 

@@ -34,7 +34,13 @@ func (c *Conn) HandshakeContext(ctx context.Context) (err error) {
 			}
 		}()
 	}
-	return c.handshake(c.complete.Load)
+	err = c.handshake(c.complete.Load)
+	if err != nil { // it is the caller who answers a peer that speaks no TLS
+		c.writeMu.Lock()
+		c.plainHTTP = c.plainHTTP && c.failure == nil
+		c.unlockWrite()
+	}
+	return err
 }
 
 // handshake takes the handshake on until it is done, or complete. One goroutine
@@ -65,7 +71,7 @@ func (c *Conn) drive(done func() bool) error {
 		if need == 0 || err != nil {
 			return err
 		}
-		if err := c.in.receive(need); err == io.EOF {
+		if err := c.in.receive(need); errors.Is(err, io.EOF) {
 			c.writeMu.Lock()
 			c.tls.CloseInput() // the next turn tells what that means
 			c.unlockWrite()
@@ -205,7 +211,7 @@ func (c *Conn) fail(err error) error {
 	switch {
 	case c.closed.Load():
 		return net.ErrClosed
-	case isTimeout(err):
+	case isTimeout(err) && !errors.As(err, new(*baretls.Error)):
 		return err
 	}
 	if c.failure == nil {

@@ -67,6 +67,12 @@ func (in *input) receive(need int) error {
 	return err
 }
 
+// failure is an error of the system as the socket's own Read would return it.
+func (in *input) failure(err error) error {
+	local := in.socket.LocalAddr()
+	return &net.OpError{Op: "read", Net: local.Network(), Source: local, Addr: in.socket.RemoteAddr(), Err: err}
+}
+
 // room is where to receive: behind what is here, in a buffer that holds all
 // that is needed.
 func (in *input) room() []byte {

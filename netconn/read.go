@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"errors"
 	"io"
 	"net"
 
@@ -91,6 +92,7 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 				return n, err
 			}
 		}
+		c.readEarly.Store(false)
 		m, err := w.Write(*from)
 		n += int64(m)
 		*from = (*from)[m:]
@@ -135,7 +137,7 @@ func (c *Conn) next(wait bool) error {
 				return nil
 			}
 			switch err := c.in.receive(state.Need()); {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF): // a wrapped one is none of ours
 				c.reader.CloseInput() // the next turn tells what that means
 			case c.closed.Load():
 				return net.ErrClosed
@@ -178,5 +180,7 @@ func (c *Conn) tidyInput() {
 			c.reader.ProcessTLSRecords(nil) // it has been abandoned, and notices
 		}
 	}
-	c.in.tidy()
+	if len(c.payload) == 0 { // which is a part of it
+		c.in.tidy()
+	}
 }

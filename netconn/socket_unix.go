@@ -75,7 +75,7 @@ func (r *readiness) read(fd uintptr) bool {
 			r.n, r.err = 0, nil
 			return r.once
 		case err != nil:
-			r.n, r.err = 0, os.NewSyscallError("read", err)
+			r.n, r.err = 0, r.in.failure(os.NewSyscallError("read", err))
 		case n == 0:
 			r.n, r.err = 0, io.EOF
 		default:

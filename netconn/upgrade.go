@@ -17,7 +17,8 @@ var ErrBufferedPlaintext = errors.New("netconn: bytes in the clear are left at t
 // UpgradeClient is Client for a connection that has been used in the clear and
 // read from by r: it is where STARTTLS and the like begin. It is
 // ErrBufferedPlaintext if r holds bytes that were not read, and the connection
-// is then to be closed. From then on r must not be used.
+// is then to be closed. From then on r must not be used. It may be nil if nothing
+// was read through a buffer.
 //
 // It is to be called after the server's agreement has been read.
 func UpgradeClient(conn net.Conn, r *bufio.Reader, config *baretls.ClientConfig, serverName string) (*Conn, error) {
@@ -39,6 +40,9 @@ func UpgradeServer(conn net.Conn, r *bufio.Reader, config *baretls.ServerConfig)
 }
 
 func checkBuffered(r *bufio.Reader) error {
+	if r == nil {
+		return nil
+	}
 	if n := r.Buffered(); n > 0 {
 		return fmt.Errorf("%w: %d bytes", ErrBufferedPlaintext, n)
 	}

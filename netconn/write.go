@@ -31,15 +31,20 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 func (c *Conn) write(p []byte) (n int, err error) {
 	for {
 		if err := c.mayWrite(); err != nil {
+			c.torn = c.torn || len(p) > 0 && !c.closed.Load()
 			return n, err
 		}
 		sealed, err := c.seal(p)
-		if err == nil {
+		if sealed > 0 {
+			c.torn = true
 			err = c.flush()
 		}
 		if err == nil || isTimeout(err) {
 			n += sealed
 			p = p[sealed:]
+		}
+		if len(p) == 0 && n > 0 {
+			c.torn = false
 		}
 		if err != nil || len(p) == 0 {
 			return n, err
@@ -48,7 +53,8 @@ func (c *Conn) write(p []byte) (n int, err error) {
 }
 
 // ReadFrom writes all that is read from r, which it reads straight into the
-// memory that is encrypted from, until r ends.
+// memory that is encrypted from, until r ends. If the write deadline passes, what
+// has been read from r and is not counted by n is lost.
 func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := c.beforeWrite(); err != nil {
 		return 0, err
@@ -196,6 +202,9 @@ func (c *Conn) answer(failed bool) {
 }
 
 func (c *Conn) sendPending() {
+	if c.flush() != nil { // what is kept goes first, and does not grow
+		return
+	}
 	c.appendPending()
 	c.flush() // an error is the next Write's
 }
