@@ -274,7 +274,7 @@ func (s *side) handle(state baretls.State) (more int, quiet bool) {
 // flush sends what was encoded.
 func (s *side) flush() {
 	if s.hello == nil && len(s.out) > 0 {
-		s.hello = bytes.Clone(s.out[:min(len(s.out), 64)])
+		s.hello = bytes.Clone(s.out[:min(len(s.out), 80)])
 	}
 	s.sent = append(s.sent, s.out...)
 	s.out = s.out[:0]

@@ -216,8 +216,7 @@ func (c *Conn) openHandshake(rec []byte) error {
 			}
 			return fault.UnexpectedRecord.With("%v in the clear", outer)
 		}
-	case outer == record.Alert && !c.core.MayRead && c.core.In.Seq() == 0:
-		// The peer may not have keys yet: RFC 9846, Appendix A.
+	case outer == record.Alert && c.core.TakesClearAlerts && !c.core.MayRead && c.core.In.Seq() == 0:
 		return c.content(outer, body)
 	case outer != record.ApplicationData:
 		return fault.UnexpectedRecord.With("%v in the clear", outer)

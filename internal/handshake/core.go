@@ -23,6 +23,10 @@ type Core struct {
 	// the version is known if it could be that: OpenSSL's unrecognized_name.
 	TakesWarnings bool
 
+	// TakesClearAlerts: the client may have failed before it had keys, and only
+	// then comes an alert in the clear where keys are expected (Appendix A.1).
+	TakesClearAlerts bool
+
 	TakesCCS bool // the first ClientHello is behind us: Section 5
 	MayRead  bool // K_recv is the application's: records carry data
 	MayWrite bool // K_send is, or will be once the queue is sealed

@@ -1,8 +1,7 @@
 package record
 
 // queue is what waits to be sealed: contents back to back in one buffer, cut
-// by type and by key changes. Messages of one type under one key share
-// records.
+// by type and by key changes. Handshake messages under one key share records.
 type queue struct {
 	buf  []byte
 	segs []segment
@@ -37,11 +36,12 @@ func (w *Writer) push(s segment) {
 	w.segs = append(w.segs, s)
 }
 
-// Enqueue takes back the Buffer; what was appended to it is queued as t.
+// Enqueue takes back the Buffer; what was appended to it is queued as t. "A
+// record with an Alert type MUST contain exactly one message" (Section 5.1).
 func (w *Writer) Enqueue(t ContentType, buf []byte) {
 	n := len(buf) - len(w.buf)
 	w.buf = buf
-	if last := len(w.segs) - 1; last >= int(w.at) && w.segs[last].t == t {
+	if last := len(w.segs) - 1; t == Handshake && last >= int(w.at) && w.segs[last].t == t {
 		w.segs[last].n += n
 		return
 	}

@@ -61,6 +61,10 @@ func TestTheQueueKeepsTheOrder(t *testing.T) {
 			put(w, Handshake, "two")
 			put(w, Alert, "!!")
 		}, []string{"clear handshake one", "clear change_cipher_spec x", "clear handshake two", "clear alert !!"}},
+		{"alerts have records of their own", 64, func(w *Writer) {
+			put(w, Alert, "no_renegotiation")
+			put(w, Alert, "unexpected_message")
+		}, []string{"clear alert no_renegotiation", "clear alert unexpected_message"}},
 		{"a server's flight", 64, func(w *Writer) {
 			put(w, Handshake, "SH")
 			put(w, ChangeCipherSpec, "x")

@@ -1,0 +1,156 @@
+package baretls_test
+
+import (
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// A difference is one between our verdicts and those of crypto/tls that is as
+// it should be. The patterns are of what sketch makes of a verdict; an empty
+// one is for any.
+type difference struct {
+	why          string
+	victim       string
+	version      version
+	ours, theirs string
+	when         func(theirs verdict) bool // nil: always
+
+	flags   byte   // of a trial that shows it
+	example detour // likewise
+}
+
+var explained = []difference{
+	// We refuse, and by an RFC.
+	{why: "RFC 9846, Section 4.3: what was not asked for is refused; crypto/tls does not look at extensions that it does not know", victim: "client",
+		ours:  `refuses: baretls: extension that was not asked for: \S+( \d+)? in (ServerHello|ServerHello of TLS 1.2|HelloRetryRequest|EncryptedExtensions|Certificate)`,
+		flags: 4, example: detour{0x1b, 0x00, 0x00, 0x00, 0x63}},
+	{why: "RFC 9846, Section 4.3: an extension may stand only where the table has it; crypto/tls looks at its own in their messages",
+		ours:  `refuses: baretls: extension in a message that may not carry it: \S+ in (ClientHello|ServerHello|ServerHello of TLS 1.2|HelloRetryRequest|EncryptedExtensions|CertificateRequest|Certificate)`,
+		flags: 4, example: detour{0x1b, 0x00, 0x00, 0x00, 0x00}},
+	{why: "RFC 8449, Section 4: crypto/tls does not know record_size_limit",
+		ours:  `refuses: baretls: (illegal parameter: record_size_limit \d+|message cannot be decoded: record_size_limit in (ClientHello|ServerHello of TLS 1.2|EncryptedExtensions))`,
+		flags: 4, example: detour{0x1b, 0x01, 0x00, 0x00, 0x1c}},
+	{why: "RFC 9846, Section 4.3.7: crypto/tls does not read the server's supported_groups", victim: "client",
+		ours:  `refuses: baretls: message cannot be decoded: supported_groups in EncryptedExtensions`,
+		flags: 4, example: detour{0x1b, 0x01, 0x00, 0x00, 0x0a}},
+	{why: "RFC 9846, Section 4.4.2: signature_algorithms MUST be specified; crypto/tls does without", victim: "client", version: tls13,
+		ours:  `refuses: baretls: missing extension: signature_algorithms in CertificateRequest`,
+		flags: 4, example: detour{0x15, 0x02, 0x00, 0x60, 0x01}},
+	{why: "RFC 9846, Section 4.2.2: legacy_version other than 0x0303 is protocol_version, as the RFC before it did not say", victim: "server", version: tls13,
+		ours:  `refuses: baretls: no protocol version in common: legacy_version 0x[0-9a-f]{4}`,
+		flags: 5, example: detour{0x15, 0x00, 0x00, 0x00, 0x01}},
+	{why: "RFC 9846, Section 4.3.8: servers MAY check that shares are of groups in supported_groups", victim: "server", version: tls13,
+		ours:  `refuses: baretls: illegal parameter: share of group .*, which is not in supported_groups`,
+		flags: 5, example: detour{0x15, 0x00, 0x16, 0x20, 0x01}},
+	{why: "RFC 9846, Section 9.2: one of supported_groups and key_share needs the other", victim: "server", version: tls13,
+		ours:  `refuses: baretls: missing extension: supported_groups and key_share go together`,
+		flags: 5, example: detour{0x15, 0x00, 0x15, 0x60, 0x01}},
+	{why: "RFC 9846, Section 4.2.2: a second ClientHello MUST NOT differ but where it says; crypto/tls compares less", victim: "server", version: tls13,
+		ours:  `incomplete, refuses: baretls: second ClientHello does not match the first`,
+		flags: 9, example: detour{0x1b, 0x01, 0x00, 0x00, 0x63}},
+	{why: "RFC 9846, Section 5.1: no record stands between the parts of a message; crypto/tls minds when it knows that the version is 1.3",
+		ours:  `refuses: baretls: record of another type inside a handshake message: \S+`,
+		flags: 0, example: detour{0x38, 0x00, 0x7a, 0x41, 0x30, 0x43, 0x01, 0x30, 0x00, 0x30}},
+	{why: "certificates are judged when they come (RFC 5246, Section 7.4.2); crypto/tls first waits for the message behind them", victim: "client", version: tls12,
+		ours:   `incomplete, refuses: baretls: (bad certificate|certificate signed by an unknown authority|certificate not acceptable|unsupported certificate)`,
+		theirs: `incomplete, waits: `,
+		flags:  2, example: detour{0, 1, 12, 0x80, 1, 5, 2, 0, 0, 0, 5, 3, 0, 0, 0}},
+	{why: "RFC 5246, Section 6.2: 2^14 bytes and 2048 for the protection are the most, but AEADs need fewer than 256, and records in the clear none; the header is enough for us to refuse",
+		ours: `refuses: baretls: record too large: \d+ bytes`, theirs: `waits: `,
+		flags: 7, example: detour{0x62, 0x04, 0x31, 0x30, 0x41}},
+	{why: "RFC 9001, Section 8.2: who supports quic_transport_parameters refuses them without QUIC; we do not, and ignore them", victim: "server", version: tls13,
+		theirs: `incomplete, refuses: tls: client sent an unexpected quic_transport_parameters extension`,
+		flags:  1, example: detour{0x37, 0x00, 0x30, 0x30, 0x39}},
+	{why: "RFC 9846, Section 4.2.2: a session ID has 32 bytes at most; crypto/tls takes more, and its ServerHello with them is refused", victim: "server",
+		ours: `incomplete, refuses: baretls: message cannot be decoded: ClientHello$`, theirs: `incomplete, is told: remote error: tls: error decoding message`,
+		flags: 9, example: detour{0x03, 0x00, 0x58, 0x26, 0x25}},
+	{why: "RFC 9846, Sections 4.3.4 and 4.3.5, and RFC 9149: crypto/tls does not read these extensions",
+		ours:  `incomplete, refuses: baretls: message cannot be decoded: (certificate_authorities|oid_filters|ticket_request) in (ClientHello|CertificateRequest)`,
+		flags: 9, example: detour{0x38, 0x00, 0x38, 0x00, 0x04}},
+	{why: "RFC 9846, Section 4.3.10: a server answers early_data in one of three ways, and to refuse the connection is none of them", victim: "server", version: tls13,
+		theirs: `incomplete, refuses: tls: client sent unexpected early data`,
+		flags:  1, example: detour{0x38, 0x00, 0xef, 0xef, 0x38}},
+	{why: "RFC 6066, Section 3: a HostName is a DNS name", victim: "server",
+		ours:  `refuses: baretls: illegal parameter: server_name is not a host name`,
+		flags: 5, example: detour{0x15, 0x00, 0x0a, 0xc0, 0x80}},
+	{why: "RFC 7627: we require extended_main_secret where crypto/tls goes on without", version: tls12,
+		ours:  `refuses: baretls: the peer does not know extended_main_secret`,
+		flags: 7, example: detour{0x15, 0x00, 0x09, 0x80, 0x01}},
+	{why: "RFC 9846, Section 5: a protected change_cipher_spec MUST be refused", version: tls13,
+		ours:  `refuses: baretls: unexpected record type: change_cipher_spec inside a protected record`,
+		flags: 4, example: detour{0x12, 0x01, 0x00, 0x00, 0x00}},
+	{why: "RFC 9846, Section 5: a change_cipher_spec after the peer's Finished is an unexpected record", version: tls13,
+		ours:  `complete, refuses: baretls: unexpected change_cipher_spec`,
+		flags: 4, example: detour{0x0a, 0x07, 0x00, 0x00, 0x01}},
+	{why: "RFC 9846, Appendix E.5: records of a version below 0x0300 are refused; crypto/tls does not mind in the first",
+		ours:  `refuses: baretls: the first record does not look like a TLS handshake: tls: record of a version that is not TLS: 0x[0-2][0-9a-f]{3}`,
+		flags: 4, example: detour{0x0e, 0x00, 0x00, 0x20, 0x01}},
+	{why: "a limit: our handshake messages have 64 KiB at most, and a Certificate of crypto/tls 256 KiB", victim: "client",
+		ours: `incomplete, refuses: baretls: handshake message too large: \d+ bytes, limit 65536`, theirs: `incomplete, waits: `,
+		flags: 4, example: detour{0x00, 0x04, 0x00, 0x20, 0x01}},
+
+	// crypto/tls refuses what we have a reason to take.
+	{why: "RFC 9846, Section 5.1: legacy_record_version MUST be ignored",
+		theirs: `refuses: tls: received record with version \w+ when expecting version \w+`,
+		flags:  4, example: detour{0x0e, 0x01, 0x00, 0x40, 0x01}},
+	{why: "a limit: crypto/tls takes 16 records of nothing in a row, and we take 32",
+		theirs: `refuses: tls: too many ignored records`,
+		flags:  4, example: detour{0x14, 0x07, 0x02, 0x20, 0x00}},
+	{why: "RFC 9846, Sections 5 and 5.1: change_cipher_spec may come at any time after the first ClientHello, and the version of a record is ignored; crypto/tls takes neither in its first record",
+		theirs: `incomplete, refuses: tls: first record does not look like a TLS handshake`,
+		flags:  4, example: detour{0x06, 0x00, 0x00, 0x00, 0x01}},
+	{why: "RFC 5246, Section 7.2.2: a renegotiation is declined with a warning, once; to crypto/tls it is an end", victim: "client", version: tls12,
+		ours: `complete, `, theirs: `complete, refuses: local error: tls: no renegotiation`,
+		flags: 6, example: detour{0x13, 0x07, 0x00, 0x00, 0x00}},
+	{why: "RFC 5246, Section 7.2.2: a renegotiation is declined with a warning, once; to crypto/tls it is an end", victim: "server", version: tls12,
+		ours: `complete, `, theirs: `complete, refuses: (tls: received unexpected handshake message of type \*tls.clientHelloMsg when waiting for \*tls.helloRequestMsg|local error: tls: error decoding message)`,
+		flags: 7, example: detour{0x10, 0x06, 0x00, 0x00, 0x01}},
+
+	// Alerts.
+	{why: "RFC 9846, Section 6: the level of an alert says nothing, and neither does one that is no level in TLS 1.2",
+		ours: `(is told: baretls: the peer sent an alert|closes)`, theirs: `refuses: local error: tls: unexpected message`, when: noLevel,
+		flags: 4, example: detour{0x0b, 0x00, 0x00, 0x0a, 0x00}},
+	{why: "RFC 9846, Section 6: before there is a version, an alert that says it is a warning ends a server's connection as any does", victim: "server",
+		ours: `incomplete, is told: baretls: the peer sent an alert`, theirs: `(closes|refuses|waits)`, when: alertLevels(1),
+		flags: 5, example: detour{0x0b, 0x00, 0x00, 0x0a, 0x01}},
+	{why: "RFC 9846, Section 6.1: user_canceled is no end, whatever its level, before there is a version",
+		ours: ``, theirs: `incomplete, is told: remote error: tls: user canceled`, when: alertLevels(2),
+		flags: 4, example: detour{0x0b, 0x00, 0x00, 0x5a, 0x02}},
+	{why: "RFC 9846, Appendix A.1: a client may have failed before it had keys, and then says so in the clear", victim: "server", version: tls13,
+		theirs: `incomplete, refuses: local error: tls: bad record MAC`, when: func(v verdict) bool { return v.clear },
+		flags: 5, example: detour{0x00, 0x00, 0x04, 0xe0, 0x01}},
+}
+
+// alertLevels is for peers that have sent an alert of one of these levels.
+func alertLevels(levels ...byte) func(v verdict) bool {
+	return func(v verdict) bool {
+		return slices.ContainsFunc(v.levels, func(got byte) bool { return slices.Contains(levels, got) })
+	}
+}
+
+// noLevel is for peers that have sent an alert of a level that is none.
+func noLevel(v verdict) bool {
+	return slices.ContainsFunc(v.levels, func(got byte) bool { return got != 1 && got != 2 })
+}
+
+func (d difference) matches(tr trial, ours, theirs verdict) bool {
+	return (d.victim == "" || d.victim == tr.victim) && (d.version == 0 || d.version == tr.version) &&
+		(d.when == nil || d.when(theirs)) && matches(d.ours, ours) && matches(d.theirs, theirs)
+}
+
+func matches(pattern string, v verdict) bool {
+	return regexp.MustCompile(`^((in)?complete, )?(` + pattern + `)`).MatchString(v.sketch())
+}
+
+// Each explanation is of a difference that there is.
+func TestDifferencesAreThere(t *testing.T) {
+	for _, d := range explained {
+		tr := trialOf(d.flags, d.example)
+		a, _ := ours(t, tr)
+		b, _ := theirs(t, tr)
+		if got := why(tr, a, b); a.same(b) || got != d.why {
+			t.Errorf("%v\nours:       %v\ncrypto/tls: %v\nis explained by %q, want %q", tr, a, b, got, d.why)
+		}
+	}
+}
