@@ -116,24 +116,26 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // begin does the handshake, or makes sure that it comes to an end.
 func (c *Conn) begin() {
-	patience := handshakePatience(c.server)
-	if c.early {
-		if patience > 0 {
-			time.AfterFunc(patience, func() {
-				if c.tls.TLS() == nil {
-					c.tls.NetConn().Close()
-				}
-			})
+	var late atomic.Bool
+	if patience := handshakePatience(c.server); patience > 0 {
+		timer := time.AfterFunc(patience, func() {
+			if c.tls.TLS() == nil {
+				late.Store(true)
+				c.tls.NetConn().Close()
+			}
+		})
+		if !c.early {
+			defer timer.Stop()
 		}
+	}
+	if c.early {
 		return
 	}
-	ctx := context.Background()
-	if patience > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
-	if c.err = c.tls.HandshakeContext(ctx); c.err != nil {
+	// Unlike Handshake, a Read of nothing answers a client that speaks HTTP.
+	if _, c.err = c.tls.Read(nil); c.err != nil {
+		if late.Load() {
+			c.err = context.DeadlineExceeded
+		}
 		c.logFailure(c.err)
 	}
 }
