@@ -150,12 +150,15 @@ type deadline struct{ at atomic.Int64 } // since begin; 0 is none
 
 var begin = time.Now()
 
+// farOff is as good as never, and leaves room for the time since begin.
+const farOff = 100 * 365 * 24 * time.Hour
+
 func (d *deadline) set(t time.Time) {
 	if t.IsZero() {
 		d.at.Store(0)
 		return
 	}
-	d.at.Store(max(1, int64(time.Since(begin)+time.Until(t)))) // by a clock that is not set
+	d.at.Store(max(1, int64(time.Since(begin)+min(time.Until(t), farOff)))) // by a clock that is not set
 }
 
 func (d *deadline) passed() bool {

@@ -514,7 +514,8 @@ func TestDeadlinesByAnyClock(t *testing.T) {
 		"an hour ago":                              {now.Add(-time.Hour), os.ErrDeadlineExceeded},
 		"an hour ago, without a monotonic clock":   {now.Add(-time.Hour).Round(0), os.ErrDeadlineExceeded},
 		"before the program began, at Unix time 1": {past, os.ErrDeadlineExceeded},
-		"never": {time.Time{}, nil},
+		"never":            {time.Time{}, nil},
+		"in the year 9999": {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), nil},
 	} {
 		c.SetWriteDeadline(test.deadline)
 		if err := write(c); !errors.Is(err, test.want) {
