@@ -169,6 +169,7 @@ func (c *Client) Forget() {
 		if c.session != nil {
 			c.session.Clear()
 		}
+		c.dropShares()
 		c.client12.forget()
 		c.clientHandshake = nil
 	}

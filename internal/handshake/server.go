@@ -169,6 +169,7 @@ func (s *Server) ResumptionData() []byte {
 func (s *Server) Forget() {
 	if s.serverHandshake != nil {
 		s.clientApp.Clear()
+		s.server12.forget()
 		for _, session := range []*Session{s.session, s.candidate} {
 			if session != nil {
 				session.Clear()
