@@ -57,7 +57,9 @@ func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
 // go; then the nudge to send what was encoded; then data.
 func (c *Conn) turn() State {
 	waiting := false // a record of application data is whole
-	c.follow()
+	if c.half != whole {
+		c.follow()
+	}
 	for {
 		if c.outputPending() {
 			return c.enter(atEncode, EncodeTLSData{c})

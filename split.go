@@ -81,7 +81,7 @@ func (c *Conn) postFailure(err *Error, alert fault.Alert) {
 
 // follow notices that the other half has failed.
 func (c *Conn) follow() {
-	if c.half != whole && c.err == nil && c.core.Failed() {
+	if c.err == nil && c.core.Failed() {
 		c.failed()
 	}
 }

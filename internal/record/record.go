@@ -64,20 +64,25 @@ func ParseHeader(b []byte, protected bool) (Header, error) {
 		Version: uint16(b[1])<<8 | uint16(b[2]),
 		Length:  int(b[3])<<8 | int(b[4]),
 	}
-	if h.Type < ChangeCipherSpec || h.Type > ApplicationData {
-		return h, fault.UnexpectedRecord.With("type %d", b[0])
-	}
-	if b[1] < 3 {
-		return h, fault.RecordVersion.With("%#04x", h.Version)
-	}
 	limit := MaxPlaintext
 	if protected {
 		limit = MaxCiphertext
 	}
-	if h.Length > limit {
-		return h, fault.RecordOverflow.With("%d bytes", h.Length)
+	if h.Type-ChangeCipherSpec <= ApplicationData-ChangeCipherSpec && b[1] >= 3 && h.Length <= limit {
+		return h, nil
 	}
-	return h, nil
+	return h, h.fault()
+}
+
+// fault is what is wrong with a header that is.
+func (h Header) fault() error {
+	switch {
+	case h.Type < ChangeCipherSpec || h.Type > ApplicationData:
+		return fault.UnexpectedRecord.With("type %d", uint8(h.Type))
+	case h.Version < 0x0300:
+		return fault.RecordVersion.With("%#04x", h.Version)
+	}
+	return fault.RecordOverflow.With("%d bytes", h.Length)
 }
 
 // Keys protect the records of one direction from one key change to the next.

@@ -70,7 +70,9 @@ func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	inner := dst[HeaderLen : HeaderLen+padded+1]
 	copy(inner, content)
 	inner[n] = byte(t)
-	clear(inner[n+1:])
+	if padded > n {
+		clear(inner[n+1:])
+	}
 	w.aead.Seal(inner[:0], w.half.next(), inner, dst[:HeaderLen])
 	return size
 }
