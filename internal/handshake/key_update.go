@@ -163,9 +163,13 @@ func (c *Core) SealedLen(n int) int {
 	return (records-1)*c.Out.RecordLen(c.Out.Fragment()) + c.Out.RecordLen(last) + updates*c.Out.RecordLen(keyUpdateLen)
 }
 
-// SealData seals data into dst, which has room for SealedLen bytes, and
-// returns that length.
+// SealData seals data into dst, which has SealedLen bytes, and returns that
+// length. They may share memory: what is one record is sealed where it lies,
+// if that is in its place; anything else is moved first.
 func (c *Core) SealData(dst, data []byte) (int, error) {
+	if !c.alone(len(data)) {
+		data = record.Aside(dst, data)
+	}
 	written := 0
 	for len(data) > 0 {
 		if c.updateFirst() {
