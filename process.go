@@ -155,9 +155,9 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 	if c.need <= 0 {
 		// Rejected early data is protected, by keys that we do not have.
 		protected := c.core.In.Protected() || c.core.Skipping() && isData(b)
-		h, err := record.ParseHeader(b, protected)
-		if err != nil {
-			c.fail(c.firstRecord(err, b))
+		h, ok := record.ParseHeader(b, protected)
+		if !ok {
+			c.fail(c.firstRecord(h.Fault(), b))
 			return nil, false
 		}
 		c.need = record.HeaderLen + h.Length - len(b)

@@ -58,24 +58,17 @@ type Header struct {
 // bytes, and judges it by what can be known without opening the record.
 // The version is only checked not to be older than SSL 3.0: Section 5.1 and
 // Appendix E want it ignored, Appendix E.5 wants such records refused.
-func ParseHeader(b []byte, protected bool) (Header, error) {
-	h := Header{
-		Type:    ContentType(b[0]),
-		Version: uint16(b[1])<<8 | uint16(b[2]),
-		Length:  int(b[3])<<8 | int(b[4]),
-	}
+func ParseHeader(b []byte, protected bool) (h Header, ok bool) {
+	h = Header{ContentType(b[0]), uint16(b[1])<<8 | uint16(b[2]), int(b[3])<<8 | int(b[4])}
 	limit := MaxPlaintext
 	if protected {
 		limit = MaxCiphertext
 	}
-	if h.Type-ChangeCipherSpec <= ApplicationData-ChangeCipherSpec && b[1] >= 3 && h.Length <= limit {
-		return h, nil
-	}
-	return h, h.fault()
+	return h, h.Type-ChangeCipherSpec <= ApplicationData-ChangeCipherSpec && h.Version >= 0x0300 && h.Length <= limit
 }
 
-// fault is what is wrong with a header that is.
-func (h Header) fault() error {
+// Fault is what is wrong with a header that is not ok.
+func (h Header) Fault() error {
 	switch {
 	case h.Type < ChangeCipherSpec || h.Type > ApplicationData:
 		return fault.UnexpectedRecord.With("type %d", uint8(h.Type))
