@@ -167,9 +167,10 @@ func (c *Core) SealedLen(n int) int {
 // length. They may share memory: what is one record is sealed where it lies,
 // if that is in its place; anything else is moved first.
 func (c *Core) SealData(dst, data []byte) (int, error) {
-	if !c.alone(len(data)) {
-		data = record.Aside(dst, data)
+	if len(data) > 0 && c.alone(len(data)) {
+		return c.Out.Seal(dst, record.ApplicationData, data), nil
 	}
+	data = record.Aside(dst, data)
 	written := 0
 	for len(data) > 0 {
 		if c.updateFirst() {
