@@ -70,8 +70,23 @@ func BenchmarkSeal(b *testing.B) {
 
 func benchSeal(b *testing.B, suite uint16, size int) {
 	client, _ := establishedPair(b, suite)
-	write := client.quiet(b)
-	data, out := make([]byte, size), make([]byte, size+256) // a KeyUpdate fits too
+	benchEncrypt(b, client.quiet(b), make([]byte, size), sealRoom(size))
+}
+
+// BenchmarkSealInPlace encrypts data that lies in the output already.
+func BenchmarkSealInPlace(b *testing.B) {
+	eachRecord(b, func(b *testing.B, suite, size int) { benchSealInPlace(b, benchSuites[suite].id, size) })
+}
+
+func benchSealInPlace(b *testing.B, suite uint16, size int) {
+	client, _ := establishedPair(b, suite)
+	write, out := client.quiet(b), sealRoom(size)
+	benchEncrypt(b, write, out[write.PayloadOffset():][:size], out)
+}
+
+func sealRoom(size int) []byte { return make([]byte, size+256) } // a KeyUpdate fits too
+
+func benchEncrypt(b *testing.B, write baretls.WriteTraffic, data, out []byte) {
 	for b.Loop() {
 		if _, err := write.Encrypt(data, out); err != nil {
 			b.Fatal(err)
@@ -133,12 +148,15 @@ func splitPairs(b *testing.B, suite uint16) (*baretls.ReadHalf, *baretls.WriteHa
 	return r, w, from
 }
 
-// BenchmarkSealAEAD is the AEAD alone: from one memory into another, without
-// the type byte.
-func BenchmarkSealAEAD(b *testing.B) {
+// BenchmarkSealAEAD is the AEAD alone, from one memory into another: over
+// content and type, as a record has them, and NoType without the type.
+func BenchmarkSealAEAD(b *testing.B)       { benchSealAEAD(b, 1) }
+func BenchmarkSealAEADNoType(b *testing.B) { benchSealAEAD(b, 0) }
+
+func benchSealAEAD(b *testing.B, typeLen int) {
 	eachRecord(b, func(b *testing.B, suite, size int) {
 		bare := newBareAEAD(b, suite)
-		data, out, header := make([]byte, size), make([]byte, 0, size+16), make([]byte, 5)
+		data, out, header := make([]byte, size+typeLen), make([]byte, 0, size+typeLen+16), make([]byte, 5)
 		for b.Loop() {
 			bare.aead.Seal(out, bare.next(), data, header)
 		}
