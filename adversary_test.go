@@ -102,8 +102,7 @@ type attack struct {
 	held, joined []unit // that wait for the next
 	talks        bool   // when the handshake is over
 	parting      bool   // the last words are said
-	levels       []byte // of alerts that were sent
-	cleartext    bool   // one of them was in the clear
+	sent         []unit // as the victim gets it
 
 	aside      int              // units that only one of the two victims gets
 	session    *machine.Session // that the adversary offers
@@ -363,11 +362,10 @@ func (x *attack) send(list []unit) (flight []byte) {
 		if u.rekeys && f.aead != nil && !f.tls12 {
 			f.update()
 		}
-		if rec := flight[before:]; f.aead == nil && len(rec) == 7 && rec[0] == alert {
-			x.levels, x.cleartext = append(x.levels, rec[5]), true
-		} else if f.aead != nil && len(u.content) == 2 && u.typ == alert {
-			x.levels = append(x.levels, u.content[0])
+		if rec := flight[before:]; f.aead == nil && len(rec) >= 5 {
+			u.typ, u.content = rec[0], rec[5:]
 		}
+		x.sent = append(x.sent, u)
 	}
 	return flight
 }

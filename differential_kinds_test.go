@@ -51,13 +51,29 @@ var kinds = []kind{
 // its servers refuse a connection with it. So what is compared is the rest:
 // where one of ours offers or takes early data, or hears of it, there is a
 // resumption without it for crypto/tls, an extension that nobody knows in place
-// of early_data. The client's records of early data, its EndOfEarlyData and its
-// change_cipher_spec, which stand elsewhere then, are counted apart, from aside
-// on: a detour at such a place meets our connection alone.
+// of early_data. The client's records of early data and its EndOfEarlyData are
+// counted apart, from aside on: a detour at such a place meets our connection
+// alone.
 const aside = 0x80
 
 func (tr trial) isAside(u unit) bool {
-	return tr.early && tr.victim == "server" && (u.keys == 1 || u.name == "change_cipher_spec")
+	return tr.early && tr.victim == "server" && u.keys == 1
+}
+
+// hurried is a client's flight as it is with early data. Who sends none puts its
+// change_cipher_spec behind its first ClientHello, as the other does. Alerts
+// are left out before the end of the handshake: where one of the two has keys
+// of early data, the other has none.
+func hurried(flight []unit, none, connected bool) (out []unit) {
+	for _, u := range flight {
+		if (u.typ != alert || connected) && (u.typ != changeCipherSpec || !none) {
+			out = append(out, u)
+		}
+		if u.name == "ClientHello" && none {
+			out = append(out, unit{name: "change_cipher_spec", typ: changeCipherSpec, content: []byte{1}})
+		}
+	}
+	return out
 }
 
 // strayed reports whether a step of the detour is aside.

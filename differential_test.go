@@ -50,12 +50,20 @@ type verdict struct {
 	err      error  // that says why; not compared, and neither are:
 	chose    bool   // to resume, complete or not
 	name     string // of the server
-	levels   []byte // of the alerts that it got
-	clear    bool   // one of them was in the clear
+	skips    bool   // early data, as a server of ours
+	got      []unit // by crypto/tls until it ended
 }
 
 func (v verdict) String() string {
 	return fmt.Sprintf("%s; resumed %t, sessions kept %d, data %q", v.sketch(), v.resumed, v.kept, v.data)
+}
+
+// last is what crypto/tls got last: what it ended by, if it was that.
+func (v verdict) last() (u unit) {
+	if n := len(v.got); n > 0 {
+		u = v.got[n-1]
+	}
+	return u
 }
 
 // sketch is what the patterns of differences are of.
@@ -109,7 +117,12 @@ var byways = []func(x *attack, u unit, n int, a, b byte) []unit{
 		head.content, tail.content, head.rekeys = u.content[:n], u.content[n:], false
 		return []unit{head, tail}
 	},
-	func(_ *attack, u unit, _ int, a, _ byte) []unit { u.typ = a; return []unit{u} },
+	func(_ *attack, u unit, _ int, a, _ byte) []unit {
+		if u.typ = a; a == applicationData { // secrets are not the same for both
+			u.content = make([]byte, len(u.content))
+		}
+		return []unit{u}
+	},
 	func(_ *attack, u unit, n int, _, _ byte) []unit { u.padding = n; return []unit{u} },
 	func(_ *attack, u unit, _ int, _, _ byte) []unit { return []unit{anyBytes(ccs()), u} },
 	func(_ *attack, u unit, _ int, a, b byte) []unit { return append(under(u, []unit{anAlert(a, b)}), u) },
@@ -144,7 +157,11 @@ var byways = []func(x *attack, u unit, n int, a, b byte) []unit{
 		return nil
 	},
 	func(x *attack, u unit, _ int, a, _ byte) []unit { // under other keys
-		if keys := u.keys + 1 - int(a%3); keys >= 0 && keys <= x.last() && x.hasKeys(keys) {
+		keys := u.keys + 1 - int(a%3)
+		if keys == 1 && x.last() == 3 { // of early data, and then not the same for both
+			keys += keys - u.keys
+		}
+		if keys >= 0 && keys <= x.last() && x.hasKeys(keys) {
 			u.keys = keys
 		}
 		return []unit{u}
@@ -247,6 +264,9 @@ func resized(m []byte, at, by int, with byte) []byte {
 // astray leads a flight of the adversary astray.
 func (tr trial) astray(x *attack, flight []unit) (out []unit) {
 	d := tr.detour
+	if tr.early && tr.victim == "server" {
+		flight = hurried(flight, !x.scene.early, x.parting)
+	}
 	for _, u := range flight {
 		list, apart := []unit{u}, tr.isAside(u)
 		place := x.counted
@@ -390,7 +410,7 @@ func (tr trial) String() string {
 
 // say lets the adversary take its turns, and returns what it has to say: data
 // and close_notify when the handshake is over, and at last nothing.
-func (x *attack) say() []byte {
+func (x *attack) say() []unit {
 	x.t.Helper()
 	s := x.adversary
 	x.turnsOf(s)
@@ -398,13 +418,13 @@ func (x *attack) say() []byte {
 		x.parting = true
 		if x.talks && x.version == tls13 {
 			flight := x.take(s.take())
-			return x.send(append(flight, x.breach.flight(x, x.talk())...))
+			return append(flight, x.breach.flight(x, x.talk())...)
 		}
 		s.write([]byte("data"))
 		s.write([]byte("more data"))
 		s.close()
 	}
-	return x.send(x.take(s.take()))
+	return x.take(s.take())
 }
 
 // ours is what our connection makes of it.
@@ -416,7 +436,7 @@ func ours(t *testing.T, tr trial) (verdict, *attack) {
 		x.turnsOf(s)
 		sent := s.take()
 		x.hear(sent)
-		said := x.say()
+		said := x.send(x.say())
 		if len(said) == 0 && len(sent) == 0 {
 			break
 		}
@@ -446,7 +466,7 @@ func ours(t *testing.T, tr trial) (verdict, *attack) {
 	default:
 		v.end = "refuses"
 	}
-	v.levels, v.clear = x.levels, x.cleartext
+	v.skips = s.conn.EarlyData() == baretls.EarlyDataRejected
 	return v, x
 }
 
@@ -509,7 +529,17 @@ func theirs(t *testing.T, tr trial) (verdict, *attack) {
 	std := newStd(tr)
 	x := newTrial(t, tr, std)
 	before := std.cache.n
-	conn := std.conn(tr.victim, &counterpart{say: x.say, hear: func(b []byte) {
+	var waiting []unit
+	conn := std.conn(tr.victim, &counterpart{say: func() []byte { // no more than it has to read
+		if len(waiting) == 0 {
+			if waiting = x.say(); len(waiting) == 0 {
+				return nil
+			}
+		}
+		u := waiting[:1]
+		waiting = waiting[1:]
+		return x.send(u)
+	}, hear: func(b []byte) {
 		if s := x.victimSide(); s.hello == nil {
 			s.hello = bytes.Clone(b) // where the adversary looks for the server's random
 		}
@@ -535,7 +565,7 @@ func theirs(t *testing.T, tr trial) (verdict, *attack) {
 	default:
 		v.end = "refuses"
 	}
-	v.levels, v.clear = x.levels, x.cleartext
+	v.got = x.sent
 	return v, x
 }
 
