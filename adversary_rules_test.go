@@ -24,7 +24,8 @@ var (
 	cookied = scene{name: "a handshake with a cookie", edit: func(_ *baretls.ClientConfig, s *baretls.ServerConfig) {
 		s.RetryCookieKey = make([]byte, 32)
 	}}
-	mutual = scene{name: "a handshake with client authentication", edit: func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
+	resumedByCookie = scene{name: "a resumption with a cookie", resumed: true, edit: cookied.edit}
+	mutual          = scene{name: "a handshake with client authentication", edit: func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
 		c.Certificates = []tls.Certificate{tlstest.ClientLeaf(tlstest.ECDSAP256)}
 		s.ClientAuth = tls.RequireAndVerifyClientCert
 		s.ClientCAs, _ = tlstest.CA()
@@ -800,6 +801,12 @@ func secondHelloRules() []violation {
 					return slices.Insert(l, len(l)-1, extension12{extEarlyData, nil})
 				})
 			}), illegalParameter, "RFC 9846, Section 4.3.10"},
+			rule{"a second ClientHello that withdraws a PSK of the suite's hash", second(without(extPSK)), illegalParameter, where},
+			rule{"a second ClientHello with another PSK", second(inExtension(extPSK, func(b []byte) []byte { b[4] ^= 1; return b })), illegalParameter, where},
+		),
+		each(tls13, "server", resumedByCookie,
+			rule{"a second ClientHello that withdraws a PSK of the suite's hash, with the cookie", second(without(extPSK)), illegalParameter, where},
+			rule{"a second ClientHello with another PSK, with the cookie", second(inExtension(extPSK, func(b []byte) []byte { b[4] ^= 1; return b })), illegalParameter, where},
 		),
 	)
 }

@@ -162,7 +162,7 @@ const maxIdentities = 4
 // chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
 // SHOULD simply be ignored"; the binder of the chosen one must be right.
 func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message, then func() (state, error)) (state, error) {
-	if s.policy.Tickets == nil || s.ignorePSK || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
+	if s.policy.Tickets == nil || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
 		return then()
 	}
 	var offers []psk
