@@ -152,3 +152,18 @@ func (c *Client) sendHello() error {
 	}
 	return nil
 }
+
+// maxHelloRequests is how many a server may send during a handshake.
+const maxHelloRequests = 4
+
+// helloRequest asks for what is going on already: "this message will be ignored
+// by the client", and is in no hash (RFC 5246, Section 7.4.1.1).
+func (c *Client) helloRequest(m message) (state, error) {
+	if err := wire.ParseEmpty(wire.TypeHelloRequest, m.body()); err != nil {
+		return 0, err
+	}
+	if c.helloRequests++; !c.policy.TLS12 || c.helloRequests > maxHelloRequests {
+		return 0, fault.UnexpectedMessage.With("HelloRequest of number %d in a handshake", c.helloRequests)
+	}
+	return c.state, nil
+}
