@@ -165,5 +165,10 @@ func (c *Client) helloRequest(m message) (state, error) {
 	if c.helloRequests++; !c.policy.TLS12 || c.helloRequests > maxHelloRequests {
 		return 0, fault.UnexpectedMessage.With("HelloRequest of number %d in a handshake", c.helloRequests)
 	}
+	// A protected Finished without its change_cipher_spec begins like this, by
+	// the explicit nonce. Nothing of the handshake can follow in that record.
+	if c.state == clientWait12CCS && !c.In.Empty() {
+		return 0, fault.UnexpectedMessage.With("HelloRequest and more in place of a change_cipher_spec")
+	}
 	return c.state, nil
 }

@@ -607,8 +607,20 @@ func TestHelloRequestsDuringAHandshakeAreIgnored(t *testing.T) {
 		}
 	}
 
-	// They are counted for the whole handshake, and those after it are another matter.
+	// A Finished that is protected without a change_cipher_spec begins with a
+	// nonce of zeros, which look like HelloRequests.
 	p := newPair12(t)
+	p.step = func(to *side) {
+		if to == p.c && to.machine.State() == "TLS 1.2 WAIT_CCS" {
+			p.step = nil
+			to.err = p.messages(to, append(make([]byte, 8), bytes.Repeat([]byte{77}, 32)...))
+			expectReason(t, to.err, fault.UnexpectedMessage, "HelloRequests and more in place of a change_cipher_spec")
+		}
+	}
+	p.run()
+
+	// They are counted for the whole handshake, and those after it are another matter.
+	p = newPair12(t)
 	p.pesterClient(2, "WAIT_SH", "TLS 1.2 WAIT_CERT")
 	p.step = func(before func(*side)) func(*side) {
 		return func(to *side) {
