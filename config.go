@@ -199,7 +199,7 @@ type ServerConfig struct {
 	MaxEarlyData uint32
 	// ReplayGuard recognizes replays of 0-RTT data; nil stands for a
 	// NewReplayGuard of this config's own. It is not asked about sessions of a
-	// SessionStore, which can be taken only once.
+	// SessionStore, which can be removed only once.
 	ReplayGuard ReplayGuard
 	// SendHalfRTTData allows writing to clients that have not yet finished the
 	// handshake, and may not be there at all; but never to one that is asked

@@ -469,9 +469,9 @@ type countingStore struct {
 	looks func()
 }
 
-func (s countingStore) Take(id string) []byte {
+func (s countingStore) Get(id string) []byte {
 	s.looks()
-	return s.SessionStore.Take(id)
+	return s.SessionStore.Get(id)
 }
 
 // countUseless counts the change_cipher_specs that a server of TLS 1.3 takes.

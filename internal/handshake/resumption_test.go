@@ -39,7 +39,8 @@ type ticketBox struct {
 	sessions [][]byte
 	stateful bool              // it keeps sessions of TLS 1.2 under their IDs
 	kept     map[string][]byte // these
-	once     bool              // a ticket can be redeemed but once
+	removed  map[string]bool   // tickets that were used up, if it is stateful
+	slow     bool              // another connection is always there first
 	redeemed int               // how often that was tried
 	handed   [][]byte          // the sessions that were handed out
 	full     error
@@ -53,28 +54,36 @@ func (b *ticketBox) Issue(session []byte, _ time.Time) ([]byte, error) {
 	return fmt.Appendf(nil, "ticket %d", len(b.sessions)), nil
 }
 
-func (b *ticketBox) Redeem(ticket []byte) ([]byte, bool) {
+func (b *ticketBox) Redeem(ticket []byte) []byte {
 	b.redeemed++
-	if b.stateful {
-		if session := b.kept[string(ticket)]; session != nil {
-			delete(b.kept, string(ticket))
-			b.handed = append(b.handed, session)
-			return session, true
-		}
+	if b.removed[string(ticket)] {
+		return nil
+	}
+	if session := bytes.Clone(b.kept[string(ticket)]); b.stateful && session != nil {
+		b.handed = append(b.handed, session)
+		return session
 	}
 	var n int
 	if _, err := fmt.Sscanf(string(ticket), "ticket %d", &n); err != nil || n < 1 || n > len(b.sessions) || string(ticket) != fmt.Sprint("ticket ", n) {
-		return nil, false
+		return nil
 	}
 	session := bytes.Clone(b.sessions[n-1])
 	b.handed = append(b.handed, session)
-	if b.once {
-		b.sessions[n-1] = nil
-	}
-	return session, b.once
+	return session
 }
 
 func (b *ticketBox) Stateful() bool { return b.stateful }
+
+func (b *ticketBox) Remove(ticket []byte) bool {
+	if b.slow || b.removed[string(ticket)] {
+		return false
+	}
+	if b.removed == nil {
+		b.removed = map[string]bool{}
+	}
+	b.removed[string(ticket)] = true
+	return true
+}
 
 func (b *ticketBox) Keep(id, session []byte, _ time.Time) {
 	if b.kept == nil {
@@ -752,6 +761,64 @@ func TestAgesMayGrowBetweenHellos(t *testing.T) {
 	if len(ages) != 2 || ages[0] == ages[1] || p.kinds() != both(KindResumedWithRetry) {
 		t.Errorf("with the ages %v the handshake is of kinds %v", ages, p.kinds())
 	}
+}
+
+// Who sees a ClientHello can name its ticket, but not use it up: it is removed
+// when the binder has been checked, and by one connection.
+func TestATicketIsRemovedByItsOwner(t *testing.T) {
+	stateful := func() *pair {
+		p := newPair(t)
+		p.allowEarlyData()
+		p.box.stateful, p.early = true, []byte("early data")
+		p.complete()
+		return p
+	}
+	for _, row := range []struct {
+		story string
+		door  func(p *pair, own *Session) func([]byte) []byte
+		want  fault.Reason // Internal: it is not refused
+	}{
+		{"with a binder that is wrong", func(p *pair, own *Session) func([]byte) []byte {
+			own.PSK[0] ^= 1
+			return p.offering(own)
+		}, fault.BadBinder},
+		{"behind one that is known, too, and is taken", func(p *pair, own *Session) func([]byte) []byte {
+			return p.offering(own, own)
+		}, fault.Internal},
+		{"without the mode that it needs", func(p *pair, own *Session) func([]byte) []byte {
+			return editClientHello(func(h *wire.ClientHello) { h.PSKKeyExchangeModes = []byte{0} })
+		}, fault.Internal},
+	} {
+		p := stateful()
+		own := p.held()[0].clone()
+		p.clientDoors[kind(wire.TypeClientHello)] = row.door(p, own.clone())
+		p.run()
+		if row.want != fault.Internal {
+			expectReason(t, p.s.err, row.want, "a ticket %s", row.story)
+		}
+		used := row.story == "behind one that is known, too, and is taken"
+		if got := len(p.box.removed); got > 1 || (got == 1) != used {
+			t.Errorf("a ticket %s: %d are used up", row.story, got)
+		}
+		if used {
+			continue
+		}
+		delete(p.clientDoors, kind(wire.TypeClientHello))
+		p.shelf["example.com"] = []*Session{own}
+		if p.complete(); p.kinds() != both(KindResumed) || string(p.s.early) != "early data" {
+			t.Errorf("after a ticket %s its owner comes to %v, early data %q", row.story, p.kinds(), p.s.early)
+		}
+	}
+
+	// Another connection was faster: the handshake is full, and early data skipped.
+	p := stateful()
+	p.box.slow = true
+	p.complete()
+	if p.kinds() != both(KindFull) || p.server.Facts.EarlyData != EarlyDataRejected || len(p.s.early) != 0 {
+		t.Errorf("a ticket that another connection has used up leads to %v, early data %v, %q", p.kinds(), p.server.Facts.EarlyData, p.s.early)
+	}
+	p.box.wantForgotten(t, "a ticket that another connection has used up")
+	p.works()
 }
 
 // A ticket_request is heard: RFC 9149.

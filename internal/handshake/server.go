@@ -94,7 +94,6 @@ type serverHandshake struct {
 	session      *Session // that is resumed; nil: none
 	candidate    *Session // that may be, once its certificates are judged
 	sessionIndex int      // of its PSK in the hello
-	sessionOnce  bool     // its ticket cannot be redeemed again
 	sessionAge   time.Duration
 	binder       [32]byte // of its PSK, or the front of it
 	ticketCount  int

@@ -379,7 +379,7 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 	if len(ticket) == 0 {
 		return then()
 	}
-	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte, _ bool) (state, error) {
+	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte) (state, error) {
 		session := s.sessionOf(encoded, tls.VersionTLS12, func(of *algo.Suite) bool {
 			return s.policy.suite(of.ID) != nil && h.CipherSuites.Contains(of.ID)
 		})
