@@ -297,10 +297,10 @@ func (s SignatureWanted) Sign() ([]byte, error) {
 }
 
 // Answer goes on with the signature. With an error the connection fails, with
-// the alert internal_error.
+// the alert internal_error, or the one that the error chooses: see ClientConfig.
 func (s SignatureWanted) Answer(signature []byte, err error) error {
 	if err != nil {
-		return answered(handshake.Stale(s.q).Refuse(fault.Internal.Because(err)))
+		return answered(handshake.Stale(s.q).Refuse(fault.Internal.By(err)))
 	}
 	return answered(handshake.Stale(s.q).Answer(signature))
 }
@@ -333,7 +333,7 @@ func (s ServerCertificateReceived) Verify() error { return answered(handshake.St
 
 // Answer accepts the server if the verdict is nil. Otherwise the connection
 // fails with the alert that goes with an error of Verify, as it was returned, or
-// bad_certificate.
+// that the verdict chooses (see ClientConfig), or else bad_certificate.
 func (s ServerCertificateReceived) Answer(verdict error) error {
 	return answered(handshake.Stale(s.q).Answer(verdict))
 }
@@ -373,7 +373,8 @@ func (s ClientCertificateReceived) Verify() error { return answered(handshake.St
 
 // Answer accepts the client if the verdict is nil. Otherwise the connection
 // fails with the alert that goes with an error of Verify, as it was returned, or
-// bad_certificate; see Resumed for what happens then.
+// that the verdict chooses (see ClientConfig), or else bad_certificate; see
+// Resumed for what happens then.
 func (s ClientCertificateReceived) Answer(verdict error) error {
 	return answered(handshake.Stale(s.q).Answer(verdict))
 }
@@ -418,10 +419,10 @@ func (s ClientCertificateRequested) Context() context.Context { return handshake
 // fit the request: the server decides what becomes of that. An error is
 // returned if the certificate cannot be used at all; then the state waits for
 // another answer. With an error of its own the connection fails, with the alert
-// internal_error.
+// internal_error, or the one that the error chooses: see ClientConfig.
 func (s ClientCertificateRequested) Answer(cert *tls.Certificate, err error) error {
 	if err != nil {
-		return answered(handshake.Stale(s.q).Refuse(fault.Internal.Because(err)))
+		return answered(handshake.Stale(s.q).Refuse(fault.Internal.By(err)))
 	}
 	credential, err := credential(cert, nil, handshake.Stale(s.q).Asks)
 	if err != nil {

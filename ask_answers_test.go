@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/baretls/baretls"
@@ -56,11 +57,25 @@ func TestAskRefused(t *testing.T) {
 			}
 			return 0, nil
 		},
+		"an error with an alert": func(q question) (tls.AlertError, error) {
+			err := errors.Join(errReason{}, certificateRevoked)
+			switch q := q.(type) {
+			case baretls.SignatureWanted:
+				return certificateRevoked, q.Answer(nil, err)
+			case baretls.ServerCertificateReceived:
+				return certificateRevoked, q.Answer(err)
+			case baretls.ClientCertificateReceived:
+				return certificateRevoked, q.Answer(err)
+			case baretls.ClientCertificateRequested:
+				return certificateRevoked, q.Answer(nil, err)
+			}
+			return 0, nil
+		},
 	}
 	eachSpot(t, func(t *testing.T, sp spot, first *askedMeeting) {
 		for name, refuse := range refusals {
 			m := first.repeated(sp)
-			if name == "an error" && sp.state == clientReceived && sp.resumed {
+			if strings.HasPrefix(name, "an error") && sp.state == clientReceived && sp.resumed {
 				continue // that leads to a full handshake
 			}
 			alert, err := refuse(m.q)

@@ -342,7 +342,7 @@ func refusal(verdict error) error {
 	case nil, *fault.Error, *fault.Chosen:
 		return verdict
 	}
-	return fault.CertificateRefused.Because(verdict)
+	return fault.CertificateRefused.By(verdict)
 }
 
 // RequestQuestion: which certificate is the server to get?

@@ -80,7 +80,7 @@ func (j *Judge) decide(v *Verification, opts *x509.VerifyOptions) error {
 	switch {
 	case j.Instead != nil:
 		if err := j.Instead(v); err != nil {
-			return fault.CertificateRefused.Because(err)
+			return fault.CertificateRefused.By(err)
 		}
 	case opts != nil:
 		if err := v.verify(*opts); err != nil {
@@ -90,7 +90,7 @@ func (j *Judge) decide(v *Verification, opts *x509.VerifyOptions) error {
 	if j.After != nil {
 		seen := *v // to look at, not to change
 		if err := j.After(&seen); err != nil {
-			return fault.CertificateRefused.Because(err)
+			return fault.CertificateRefused.By(err)
 		}
 	}
 	return nil

@@ -228,7 +228,7 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 	if s.policy.Pick != nil {
 		var err error
 		if picked, err = s.policy.Pick(h); err != nil {
-			return nil, nil, nil, fault.NoCertificate.Because(err)
+			return nil, nil, nil, fault.NoCertificate.By(err)
 		}
 	}
 	var failure error = fault.NoCommonSuite
