@@ -529,6 +529,9 @@ func entry(der []byte, extensions ...byte) []byte {
 	return append(vector24(der), vector16(extensions)...)
 }
 
+// smallDER is not parsed, so that it need not be a certificate.
+func smallDER() []byte { return []byte{0x30, 0} }
+
 func leafDER() []byte { return tlstest.Leaf(tlstest.ECDSAP256).Certificate[0] }
 
 // An extension has a body for each message that may carry it.
@@ -988,13 +991,13 @@ func certificateRules() []violation {
 			rule{"an extension of a certificate twice", cert(certificate13(nil, entry(leafDER(), 0, 5, 0, 5, 1, 0, 0, 1, 0, 0, 5, 0, 5, 1, 0, 0, 1, 0))), illegalParameter, "RFC 9846, Section 4.3"},
 			rule{"an OCSP response without content", cert(certificate13(nil, entry(leafDER(), 0, 5, 0, 4, 1, 0, 0, 0))), decodeError, "RFC 9846, Section 4.5.1.1"},
 			rule{"an OCSP response of another type", cert(certificate13(nil, entry(leafDER(), 0, 5, 0, 5, 2, 0, 0, 1, 0))), decodeError, "RFC 9846, Section 4.5.1.1"},
-			rule{"33 certificates (a limit of ours)", cert(certificate13(nil, slices.Repeat([][]byte{entry(leafDER())}, 33)...)), certificateUnknown, judged},
+			rule{"101 certificates (a limit of ours)", cert(certificate13(nil, slices.Repeat([][]byte{entry(smallDER())}, 101)...)), certificateUnknown, judged},
 			rule{"33 SCTs (a limit of ours)", cert(certificate13(nil, entry(leafDER(), append([]byte{0, 18}, vector16(vector16(bytes.Repeat([]byte{0, 1, 1}, 33)))...)...))), illegalParameter, judged},
 			rule{"a list of no SCTs", cert(certificate13(nil, entry(leafDER(), 0, 18, 0, 2, 0, 0))), decodeError, "RFC 9846, Section 4.5.1.1"},
 			rule{"the Certificate of TLS 1.2", says("Certificate", func([]byte) []byte { return certificate12(leafDER()) }), decodeError, message},
 		),
 		each(tls13, "server", mutual,
-			rule{"33 certificates (a limit of ours)", cert(certificate13(nil, slices.Repeat([][]byte{entry(leafDER())}, 33)...)), certificateUnknown, judged},
+			rule{"101 certificates (a limit of ours)", cert(certificate13(nil, slices.Repeat([][]byte{entry(smallDER())}, 101)...)), certificateUnknown, judged},
 			rule{"a Certificate with a context that was not asked for", cert(certificate13([]byte{1}, entry(leafDER()))), illegalParameter, message},
 			rule{"a certificate that is none", cert(certificate13(nil, entry([]byte("not a certificate")))), badCertificate, judged},
 			rule{"an extension of a certificate that nobody asked for", cert(certificate13(nil, entry(leafDER(), 0x77, 0x77, 0, 0))), unsupportedExtension, message},
@@ -1004,14 +1007,14 @@ func certificateRules() []violation {
 		each(tls12, "client", plainly,
 			rule{"a Certificate without certificates", cert(certificate12()), decodeError, "RFC 5246, Section 7.4.2"},
 			rule{"an empty certificate", cert(certificate12(nil)), decodeError, "RFC 5246, Section 7.4.2"},
-			rule{"33 certificates (a limit of ours)", cert(certificate12(slices.Repeat([][]byte{leafDER()}, 33)...)), certificateUnknown, "RFC 5246, Section 7.2.2"},
+			rule{"101 certificates (a limit of ours)", cert(certificate12(slices.Repeat([][]byte{smallDER()}, 101)...)), certificateUnknown, "RFC 5246, Section 7.2.2"},
 			rule{"a certificate that is none", cert(certificate12([]byte("not a certificate"))), badCertificate, "RFC 5246, Section 7.2.2"},
 			rule{"a certificate of RSA with a suite for ECDSA", cert(certificate12(tlstest.Leaf(tlstest.RSA2048).Certificate...)), illegalParameter, "RFC 5246, Section 7.4.2"},
 		),
 		each(tls12, "server", mutual,
 			rule{"a certificate that is none", cert(certificate12([]byte("not a certificate"))), badCertificate, "RFC 5246, Section 7.2.2"},
 			rule{"an empty certificate", cert(certificate12(nil)), decodeError, "RFC 5246, Section 7.4.6"},
-			rule{"33 certificates (a limit of ours)", cert(certificate12(slices.Repeat([][]byte{leafDER()}, 33)...)), certificateUnknown, "RFC 5246, Section 7.2.2"},
+			rule{"101 certificates (a limit of ours)", cert(certificate12(slices.Repeat([][]byte{smallDER()}, 101)...)), certificateUnknown, "RFC 5246, Section 7.2.2"},
 		),
 	)
 	for _, v := range []version{tls13, tls12} {

@@ -116,7 +116,7 @@ type ClientConfig struct {
 	RecordPadding int
 	// MaxHandshakeMessageSize is how large a handshake message of the peer may
 	// be, 4096 to 16777215 bytes; 0 stands for 65536. A chain of certificates
-	// is one message, and has 32 of them at most.
+	// is one message, and has 100 of them at most.
 	MaxHandshakeMessageSize int
 	// RecordSizeLimit is how large the peer's records may be (RFC 8449): 64 to
 	// 16385 bytes of content with its type and padding; 0 stands for 16385. It

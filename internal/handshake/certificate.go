@@ -26,9 +26,9 @@ type chain struct {
 	chains [][]*x509.Certificate // what certs were verified to before
 }
 
-// maxChain is how many certificates a peer may send. Chains have five at most,
-// and each costs far more memory parsed than its bytes.
-const maxChain = 32
+// maxChain is how many certificates a peer may send. Real chains have a few, and
+// each costs far more memory parsed than its bytes.
+const maxChain = 100
 
 // parse keeps the certificates of a message, which may be none.
 func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
