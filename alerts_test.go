@@ -155,6 +155,20 @@ func TestAlertsAreErrors(t *testing.T) {
 	if !errors.As(p.server.err, &failure) || !errors.As(failure, &known) || known != unexpectedMessage || failure.Received() {
 		t.Errorf("the error %v has the tls.AlertError %v, want an unexpected_message of our own", p.server.err, known)
 	}
+
+	// Both sides of one failure can log the same alert, and who sent it.
+	client := clientConfig()
+	client.RootCAs = nil
+	p = newPair(t, client, nil)
+	p.run()
+	for _, s := range p.sides() {
+		if !errors.As(s.err, &failure) {
+			t.Fatalf("the %s ends with %v, want an *Error", s.role, s.err)
+		}
+		if got, ok := failure.Alert(); !ok || got != unknownCA || failure.Received() != (s == p.server) {
+			t.Errorf("the error of the %s has the alert %v, received %v", s.role, got, failure.Received())
+		}
+	}
 }
 
 // A close_notify before the end of the handshake is an end without a
