@@ -23,6 +23,7 @@ func main() {
 		asJSON = flag.Bool("json", false, "print JSON instead of Markdown")
 		build  = flag.Bool("rustls", false, "build the Rust program first; without it, rustls takes part if it has been built")
 		only   = flag.String("only", "", "measure the tables whose names match this `pattern` only")
+		shares = flag.Duration("profile", 0, "tell where handshakes and records spend their time instead, by samples of `so long` for each")
 	)
 	flag.BoolVar(&o.quick, "quick", false, "measure the most telling part only, in less than 45 seconds, without OpenSSL and rustls")
 	flag.IntVar(&o.runs, "runs", 11, "how many runs the medians are of")
@@ -31,6 +32,12 @@ func main() {
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
+	if *shares > 0 {
+		if err := profileAll(*shares, os.Stdout); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
