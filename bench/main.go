@@ -25,6 +25,7 @@ func main() {
 		build  = flag.Bool("rustls", false, "build the Rust program first; without it, rustls takes part if it has been built")
 		only   = flag.String("only", "", "measure the tables whose names match this `pattern` only")
 		shares = flag.Duration("profile", 0, "tell where handshakes and records spend their time instead, by samples of `so long` for each")
+		into   = flag.String("write", "", "with -profile, put the tables into this `file`, between the lines that are marked for them")
 	)
 	flag.BoolVar(&o.quick, "quick", false, "measure the most telling part only, in less than 45 seconds, without OpenSSL and rustls")
 	flag.IntVar(&o.runs, "runs", 11, "how many runs the medians are of")
@@ -35,7 +36,13 @@ func main() {
 		log.Fatalf("unexpected argument %q", flag.Arg(0))
 	}
 	if *shares > 0 {
-		if err := profileAll(*shares, os.Stdout); err != nil {
+		tables, err := profileAll(*shares)
+		if err == nil && *into != "" {
+			err = writeShares(*into, tables)
+		} else if err == nil {
+			_, err = fmt.Print(tables)
+		}
+		if err != nil {
 			log.Fatal(err)
 		}
 		return

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"io"
+	"os"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
@@ -206,22 +207,22 @@ func collects(stack []string) bool {
 	return slices.Contains(stack, "runtime.gcBgMarkWorker") || slices.Contains(stack, "runtime.bgsweep")
 }
 
-// profileAll prints tables of the shares of handshakes, and of records of TLS 1.3
+// profileAll makes tables of the shares of handshakes, and of records of TLS 1.3
 // with AES-128-GCM.
-func profileAll(effort time.Duration, w io.Writer) error {
+func profileAll(effort time.Duration) (string, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	m := thisMachine()
 	p, err := newPKI()
 	if err != nil {
-		return err
+		return "", err
 	}
 	handshakeShares, err := profileHandshakes(p, effort)
 	if err != nil {
-		return err
+		return "", err
 	}
 	recordShares, err := profileRecords(p, effort)
 	if err != nil {
-		return err
+		return "", err
 	}
 	m.After = load()
 	var b strings.Builder
@@ -232,8 +233,35 @@ func profileAll(effort time.Duration, w io.Writer) error {
 	markdownTable(&b, 1, allocationRows(handshakeShares))
 	fmt.Fprintf(&b, "\n### Records: ns, and %% of all\n\n")
 	markdownTable(&b, 1, timeRows(recordShares))
-	_, err = io.WriteString(w, b.String())
-	return err
+	return b.String(), nil
+}
+
+// Between these lines of a document stand the tables.
+const sharesBegin, sharesEnd = "<!-- go run . -profile -->\n", "<!-- end of -profile -->\n"
+
+var errNoMarks = errors.New("there are no lines " + strings.TrimSpace(sharesBegin) + " and " + strings.TrimSpace(sharesEnd))
+
+// putShares puts tables between the lines of a document that they are for.
+func putShares(document, tables string) (string, error) {
+	before, rest, begins := strings.Cut(document, sharesBegin)
+	_, after, ends := strings.Cut(rest, sharesEnd)
+	if !begins || !ends {
+		return "", errNoMarks
+	}
+	return before + sharesBegin + "\n" + tables + "\n" + sharesEnd + after, nil
+}
+
+// writeShares does that in a file.
+func writeShares(name, tables string) error {
+	document, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	changed, err := putShares(string(document), tables)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return os.WriteFile(name, []byte(changed), 0o644)
 }
 
 func profileHandshakes(p *pki, effort time.Duration) (all []profiled, err error) {
