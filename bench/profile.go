@@ -299,8 +299,10 @@ func profileRecords(p *pki, effort time.Duration) (all []profiled, err error) {
 		size int
 	}{
 		{"seal 16,384 bytes", r.seal, 16384},
+		{"in place", r.sealInPlace, 16384},
 		{"open 16,384", r.open, 16384},
 		{"seal 64", r.seal, 64},
+		{"in place", r.sealInPlace, 64},
 		{"open 64", r.open, 64},
 	} {
 		work, err := profileWork(x.work(tls.VersionTLS13, suites[0], x.size), x.name, time.Nanosecond, effort)
