@@ -131,13 +131,26 @@ func TestRunner(t *testing.T) {
 		}
 		// A flag that nobody knows skips every test: so all names are known.
 		all, _ := run(t, runner, shim, "-shim-extra-flags", "-no-such-flag")
-		for _, row := range leftOut(t, readConfig(t), all["SKIP"], ran) {
-			if !strings.Contains(string(readme), row+"\n") {
+		want := leftOut(t, readConfig(t), all["SKIP"], ran)
+		got := numbered.FindAllString(string(readme), -1)
+		for _, row := range want {
+			if !slices.Contains(got, row) {
 				t.Errorf("README.md lacks the row %s", row)
 			}
 		}
+		for _, row := range got {
+			if !slices.Contains(want, row) {
+				t.Errorf("README.md has the row %s, and it is not so", row)
+			}
+		}
+		if len(got) == len(want) && !slices.Equal(got, want) {
+			t.Errorf("the rows of README.md are in another order than\n%s", strings.Join(want, "\n"))
+		}
 	})
 }
+
+// numbered is a row of README.md's table.
+var numbered = regexp.MustCompile(`(?m)^\| \d+ \| .* \|$`)
 
 // run runs the runner on all tests and sorts their names by the result.
 func run(t *testing.T, runner, shim string, args ...string) (byResult map[string][]string, out string) {
