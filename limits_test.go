@@ -45,6 +45,9 @@ var burdens = map[string][]burden{
 		{"a server with 1 byte of a ClientHello", 3_000, func(t *testing.T) int {
 			return holdHalfOpen(t, halfOpen, tls13, func(hello []byte) []byte { return plain(handshake, hello[:1]) })
 		}},
+		{"a server with the header of the largest ClientHello", 3_000, func(t *testing.T) int {
+			return holdHalfOpen(t, 1000, tls13, func(hello []byte) []byte { return plain(handshake, padHello(hello, 1<<16)[:4]) })
+		}},
 		{"a server with 65,539 bytes of a ClientHello of 65,540", 100_000, func(t *testing.T) int {
 			return holdHalfOpen(t, halfOpen, tls13, func(hello []byte) []byte {
 				large := padHello(hello, 1<<16)
