@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/baretls/baretls"
+	machine "github.com/baretls/baretls/internal/handshake"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -34,6 +35,8 @@ type scene struct {
 	tickets bool // the server sends tickets
 	resumed bool // by a session of an earlier connection
 	early   bool // with early data
+	// earlier, if it is set, makes the connection that is resumed.
+	earlier func(x *attack)
 }
 
 // A breach is how a rule is broken: one of its parts, or none for a peer that
@@ -66,6 +69,7 @@ type unit struct {
 	typ     byte
 	content []byte
 	padding int
+	rekeys  bool // the keys change behind it
 	// raw, if it is set, makes the bytes that are sent, under the unit's keys.
 	raw func(f *forger) []byte
 }
@@ -88,6 +92,7 @@ type attack struct {
 	hellos       int
 	first        []byte // ClientHello, if it is to be said again
 	serverRandom []byte
+	ownRandom    []byte // of a server, whatever it says
 	stage        *stage
 
 	// Of a detour: see differential_test.go.
@@ -95,9 +100,15 @@ type attack struct {
 	worded       int    // messages
 	said         []unit // so far
 	held, joined []unit // that wait for the next
+	talks        bool   // when the handshake is over
 	parting      bool   // the last words are said
 	levels       []byte // of alerts that were sent
 	cleartext    bool   // one of them was in the clear
+
+	aside      int              // units that only one of the two victims gets
+	session    *machine.Session // that the adversary offers
+	firstHello []byte           // as it said it
+	request    []byte           // the HelloRetryRequest that it got
 }
 
 func newAttack(t testing.TB, v violation) *attack {
@@ -135,7 +146,11 @@ func newAttack(t testing.TB, v violation) *attack {
 		t.Fatal(err)
 	}
 	if v.scene.resumed {
-		x.stage.connect()
+		if v.scene.earlier != nil {
+			v.scene.earlier(x)
+		} else {
+			x.stage.connect()
+		}
 		x.keys.Reset()
 	}
 	x.armed = true
@@ -153,6 +168,9 @@ func (x *attack) door(t byte, m []byte) []byte {
 	name := x.name(m)
 	if t == msgClientHello {
 		x.hellos++
+	}
+	if t == msgServerHello {
+		x.ownRandom = bytes.Clone(m[6:38])
 	}
 	if x.breach.message != nil {
 		m = x.breach.message(x, name, bytes.Clone(m))
@@ -278,12 +296,7 @@ func (x *attack) hasKeys(n int) bool {
 			if len(x.openers) > 1 || !x.logged("CLIENT_RANDOM") {
 				return false
 			}
-			for _, f := range []**forger{&opener, &sealer} {
-				client, server := keys12(x.t, x.adversary.conn.NegotiatedCipherSuite(), x.keys.secret(x.t, "CLIENT_RANDOM"), x.keys.clientRandom(x.t), x.server.random())
-				if *f = server; x.adversary == x.client {
-					*f = client
-				}
-			}
+			opener, sealer = x.keys12(x.ownRandoms()), x.keys12(x.client.random(), x.server.random())
 		} else {
 			if len(x.openers) > len(x.labels) {
 				return false
@@ -300,6 +313,25 @@ func (x *attack) hasKeys(n int) bool {
 		x.openers, x.sealers = append(x.openers, opener), append(x.sealers, sealer)
 	}
 	return true
+}
+
+// ownRandoms are those that the adversary's connection goes by, though it may
+// have said another.
+func (x *attack) ownRandoms() (client, server []byte) {
+	if x.adversary == x.client {
+		return x.keys.clientRandom(x.t), x.server.random()
+	}
+	return x.client.random(), x.ownRandom
+}
+
+// keys12 are the adversary's of TLS 1.2, for these randoms.
+func (x *attack) keys12(clientRandom, serverRandom []byte) *forger {
+	x.t.Helper()
+	client, server := keys12(x.t, x.adversary.conn.NegotiatedCipherSuite(), x.keys.secret(x.t, "CLIENT_RANDOM"), clientRandom, serverRandom)
+	if x.adversary == x.client {
+		return client
+	}
+	return server
 }
 
 func (x *attack) logged(label string) bool { return strings.Contains(x.keys.String(), label+" ") }
@@ -327,6 +359,9 @@ func (x *attack) send(list []unit) (flight []byte) {
 			flight = append(flight, u.raw(f)...)
 		} else {
 			flight = append(flight, f.seal(u.typ, u.content, u.padding)...)
+		}
+		if u.rekeys && f.aead != nil && !f.tls12 {
+			f.update()
 		}
 		if rec := flight[before:]; f.aead == nil && len(rec) == 7 && rec[0] == alert {
 			x.levels, x.cleartext = append(x.levels, rec[5]), true

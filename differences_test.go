@@ -14,7 +14,7 @@ type difference struct {
 	victim       string
 	version      version
 	ours, theirs string
-	when         func(theirs verdict) bool // nil: always
+	when         func(tr trial, ours, theirs verdict) bool // nil: always
 
 	flags   byte   // of a trial that shows it
 	example detour // likewise
@@ -51,26 +51,29 @@ var explained = []difference{
 		flags: 9, example: detour{0x1b, 0x01, 0x00, 0x00, 0x63}},
 	{why: "RFC 9846, Section 5.1: no record stands between the parts of a message; crypto/tls minds when it knows that the version is 1.3",
 		ours:  `refuses: baretls: record of another type inside a handshake message: \S+`,
-		flags: 0, example: detour{0x38, 0x00, 0x7a, 0x41, 0x30, 0x43, 0x01, 0x30, 0x00, 0x30}},
+		flags: 0, example: detour{0x00, 0x00, 0x7a, 0x41, 0x30, 0x0b, 0x01, 0x30, 0x00, 0x30}},
 	{why: "certificates are judged when they come (RFC 5246, Section 7.4.2); crypto/tls first waits for the message behind them", victim: "client", version: tls12,
 		ours:   `incomplete, refuses: baretls: (bad certificate|certificate signed by an unknown authority|certificate not acceptable|unsupported certificate)`,
 		theirs: `incomplete, waits: `,
-		flags:  2, example: detour{0, 1, 12, 0x80, 1, 5, 2, 0, 0, 0, 5, 3, 0, 0, 0}},
+		flags:  2, example: detour{0x00, 0x01, 0x0c, 0x80, 0x01, 0x05, 0x02, 0x00, 0x00, 0x00, 0x05, 0x03, 0x00, 0x00, 0x00}},
+	{why: "RFC 5246, Section 7.3: a message out of order is refused when it comes; crypto/tls misses ServerKeyExchange when all is there", victim: "client", version: tls12,
+		ours: `incomplete, refuses: baretls: unexpected message: (CertificateRequest|ServerHelloDone) in state TLS 1.2 WAIT_SKE`, theirs: `incomplete, waits: `,
+		flags: 26, example: detour{0x11, 0x03, 0x24, 0x3e, 0x02, 0x1a, 0x02, 0x2e, 0x8c, 0x3a}},
 	{why: "RFC 5246, Section 6.2: 2^14 bytes and 2048 for the protection are the most, but AEADs need fewer than 256, and records in the clear none; the header is enough for us to refuse",
 		ours: `refuses: baretls: record too large: \d+ bytes`, theirs: `waits: `,
-		flags: 7, example: detour{0x62, 0x04, 0x31, 0x30, 0x41}},
+		flags: 7, example: detour{0x0e, 0x04, 0x31, 0x30, 0x41}},
 	{why: "RFC 9001, Section 8.2: who supports quic_transport_parameters refuses them without QUIC; we do not, and ignore them", victim: "server", version: tls13,
 		theirs: `incomplete, refuses: tls: client sent an unexpected quic_transport_parameters extension`,
-		flags:  1, example: detour{0x37, 0x00, 0x30, 0x30, 0x39}},
+		flags:  1, example: detour{0x1b, 0x00, 0x30, 0x30, 0x39}},
 	{why: "RFC 9846, Section 4.2.2: a session ID has 32 bytes at most; crypto/tls takes more, and its ServerHello with them is refused", victim: "server",
 		ours: `incomplete, refuses: baretls: message cannot be decoded: ClientHello$`, theirs: `incomplete, is told: remote error: tls: error decoding message`,
 		flags: 9, example: detour{0x03, 0x00, 0x58, 0x26, 0x25}},
 	{why: "RFC 9846, Sections 4.3.4 and 4.3.5, and RFC 9149: crypto/tls does not read these extensions",
 		ours:  `incomplete, refuses: baretls: message cannot be decoded: (certificate_authorities|oid_filters|ticket_request) in (ClientHello|CertificateRequest)`,
-		flags: 9, example: detour{0x38, 0x00, 0x38, 0x00, 0x04}},
+		flags: 9, example: detour{0x00, 0x00, 0x38, 0x00, 0x04}},
 	{why: "RFC 9846, Section 4.3.10: a server answers early_data in one of three ways, and to refuse the connection is none of them", victim: "server", version: tls13,
 		theirs: `incomplete, refuses: tls: client sent unexpected early data`,
-		flags:  1, example: detour{0x38, 0x00, 0xef, 0xef, 0x38}},
+		flags:  1, example: detour{0x00, 0x00, 0xef, 0xef, 0x38}},
 	{why: "RFC 6066, Section 3: a HostName is a DNS name", victim: "server",
 		ours:  `refuses: baretls: illegal parameter: server_name is not a host name`,
 		flags: 5, example: detour{0x15, 0x00, 0x0a, 0xc0, 0x80}},
@@ -95,17 +98,54 @@ var explained = []difference{
 		theirs: `refuses: tls: received record with version \w+ when expecting version \w+`,
 		flags:  4, example: detour{0x0e, 0x01, 0x00, 0x40, 0x01}},
 	{why: "a limit: crypto/tls takes 16 records of nothing in a row, and we take 32",
-		theirs: `refuses: tls: too many ignored records`,
+		theirs: `refuses: tls: too many (ignored|non-advancing) records`,
 		flags:  4, example: detour{0x14, 0x07, 0x02, 0x20, 0x00}},
 	{why: "RFC 9846, Sections 5 and 5.1: change_cipher_spec may come at any time after the first ClientHello, and the version of a record is ignored; crypto/tls takes neither in its first record",
 		theirs: `incomplete, refuses: tls: first record does not look like a TLS handshake`,
 		flags:  4, example: detour{0x06, 0x00, 0x00, 0x00, 0x01}},
+	{why: "RFC 5246, Section 7.4.1.1: a HelloRequest during a handshake is ignored", victim: "client", version: tls12,
+		theirs: `incomplete, refuses: tls: received unexpected handshake message of type \*tls.helloRequestMsg`,
+		flags:  6, example: detour{0x13, 0x01, 0x00, 0x00, 0x00}},
 	{why: "RFC 5246, Section 7.2.2: a renegotiation is declined with a warning, once; to crypto/tls it is an end", victim: "client", version: tls12,
 		ours: `complete, `, theirs: `complete, refuses: local error: tls: no renegotiation`,
 		flags: 6, example: detour{0x13, 0x07, 0x00, 0x00, 0x00}},
 	{why: "RFC 5246, Section 7.2.2: a renegotiation is declined with a warning, once; to crypto/tls it is an end", victim: "server", version: tls12,
 		ours: `complete, `, theirs: `complete, refuses: (tls: received unexpected handshake message of type \*tls.clientHelloMsg when waiting for \*tls.helloRequestMsg|local error: tls: error decoding message)`,
 		flags: 7, example: detour{0x10, 0x06, 0x00, 0x00, 0x01}},
+
+	// Resumption.
+	{why: "RFC 6066, Section 3: a session is not resumed under another server_name; crypto/tls does not compare", victim: "server",
+		when:  otherName,
+		flags: 29, example: detour{0x15, 0x00, 0x0a, 0xe0, 0x01}},
+	{why: "RFC 9846, Section 4.2.2: a second ClientHello MUST NOT differ but where it says; crypto/tls compares less", victim: "server", version: tls13,
+		ours: `complete, `, theirs: `complete, `,
+		when:  func(tr trial, ours, theirs verdict) bool { return tr.retry && !ours.resumed && theirs.resumed },
+		flags: 37, example: detour{0x1c, 0x01, 0x17, 0xd3, 0x1c}},
+	{why: "RFC 8422, Section 4: a server that resumes ignores supported_groups; crypto/tls finds no cipher suite without", victim: "server", version: tls12,
+		theirs: `incomplete, refuses: tls: no cipher suite supported by both client and server`,
+		when:   func(_ trial, ours, _ verdict) bool { return ours.chose },
+		flags:  31, example: detour{0x15, 0x00, 0x28, 0x00, 0xcf}},
+
+	// Early data, of which crypto/tls hears nothing.
+	{why: "not comparable: a detour of early data, or of what stands among it", victim: "server", version: tls13,
+		when:  func(tr trial, _, _ verdict) bool { return tr.strayed() },
+		flags: 45, example: detour{0x0e, 0x82, 0x2e, 0xd4, 0x34}},
+	{why: "RFC 9846, Section 4.3.10: early data that was rejected is skipped, and so is what else does not open before a record does", victim: "server", version: tls13,
+		ours: `(waits|closes|is told|complete, refuses: baretls: record cannot be deprotected)`, theirs: `incomplete, refuses: local error: tls: (bad record MAC|unexpected message)`,
+		when:  func(tr trial, _, _ verdict) bool { return tr.early && !tr.accepted },
+		flags: 41, example: detour{0x1a, 0x01, 0x2e, 0x97, 0x2e}},
+	{why: "not comparable: without its ClientHello, what stands behind it is early data's change_cipher_spec for us, and nothing for crypto/tls", victim: "server", version: tls13,
+		ours: `incomplete, refuses: baretls: unexpected change_cipher_spec`, theirs: `incomplete, waits: `,
+		when:  func(tr trial, _, _ verdict) bool { return tr.early },
+		flags: 45, example: detour{0x05, 0x00, 0x20, 0x5b, 0xb7}},
+	{why: "RFC 9846, Section 4.3: no extension stands twice, and what stands has to be well-formed; crypto/tls has another in place of early_data", version: tls13,
+		ours:  `incomplete, refuses: baretls: [^:]*: early_data in (ClientHello|EncryptedExtensions)`,
+		when:  func(tr trial, _, _ verdict) bool { return tr.early },
+		flags: 44, example: detour{0x1b, 0x01, 0x38, 0x64, 0x2a}},
+	{why: "not comparable: who accepts early data and does not say so cannot read what follows; there is none of crypto/tls", victim: "client", version: tls13,
+		ours: `is told: baretls: the peer sent an alert: bad record MAC`, theirs: `complete, `,
+		when:  func(tr trial, _, _ verdict) bool { return tr.accepted },
+		flags: 44, example: detour{0x16, 0x01, 0x31, 0x30, 0x43}},
 
 	// Alerts.
 	{why: "RFC 9846, Section 6: the level of an alert says nothing, and neither does one that is no level in TLS 1.2",
@@ -118,25 +158,32 @@ var explained = []difference{
 		ours: ``, theirs: `incomplete, is told: remote error: tls: user canceled`, when: alertLevels(2),
 		flags: 4, example: detour{0x0b, 0x00, 0x00, 0x5a, 0x02}},
 	{why: "RFC 9846, Appendix A.1: a client may have failed before it had keys, and then says so in the clear", victim: "server", version: tls13,
-		theirs: `incomplete, refuses: local error: tls: bad record MAC`, when: func(v verdict) bool { return v.clear },
+		theirs: `incomplete, refuses: local error: tls: bad record MAC`, when: func(_ trial, _, v verdict) bool { return v.clear },
 		flags: 5, example: detour{0x00, 0x00, 0x04, 0xe0, 0x01}},
 }
 
+// otherName is for sessions that only crypto/tls resumes, or would if the
+// binder were right, because the name of the server is another.
+func otherName(tr trial, ours, theirs verdict) bool {
+	return tr.resumed && !ours.chose && ours.name != "example.com" &&
+		(theirs.chose || matches("refuses: tls: invalid PSK binder", theirs))
+}
+
 // alertLevels is for peers that have sent an alert of one of these levels.
-func alertLevels(levels ...byte) func(v verdict) bool {
-	return func(v verdict) bool {
+func alertLevels(levels ...byte) func(_ trial, _, v verdict) bool {
+	return func(_ trial, _, v verdict) bool {
 		return slices.ContainsFunc(v.levels, func(got byte) bool { return slices.Contains(levels, got) })
 	}
 }
 
 // noLevel is for peers that have sent an alert of a level that is none.
-func noLevel(v verdict) bool {
+func noLevel(_ trial, _, v verdict) bool {
 	return slices.ContainsFunc(v.levels, func(got byte) bool { return got != 1 && got != 2 })
 }
 
 func (d difference) matches(tr trial, ours, theirs verdict) bool {
 	return (d.victim == "" || d.victim == tr.victim) && (d.version == 0 || d.version == tr.version) &&
-		(d.when == nil || d.when(theirs)) && matches(d.ours, ours) && matches(d.theirs, theirs)
+		(d.when == nil || d.when(tr, ours, theirs)) && matches(d.ours, ours) && matches(d.theirs, theirs)
 }
 
 func matches(pattern string, v verdict) bool {

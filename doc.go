@@ -118,7 +118,8 @@
 // CloseNotifyLen are the exact number of bytes that the call beside them
 // writes. If there is less room, the call changes nothing and returns an
 // [InsufficientSizeError] with that number. The methods that append make the
-// room themselves. Opening and sealing records allocate nothing.
+// room themselves. Opening and sealing records allocate nothing. Data that you
+// write may lie in that memory: at its PayloadOffset it is encrypted in place.
 //
 // A state is a right to do something now. Used after the connection has moved
 // on, its methods return [ErrStaleState]. Nothing is lost by looking away from
@@ -214,7 +215,6 @@
 // else. The cipher suites, groups and signature schemes are those of
 // [ClientConfig].
 //
-// Not yet: ECH; states that ask for a signature, a verification or a session and
-// are answered in a later turn; and a net.Conn. Never: TLS 1.1 and older,
-// renegotiation, compression, CBC, key exchange by RSA or finite fields, SHA-1.
+// Not yet: ECH. Never: TLS 1.1 and older, renegotiation, compression, CBC, key
+// exchange by RSA or finite fields, SHA-1.
 package baretls

@@ -13,12 +13,13 @@ import (
 	"github.com/baretls/baretls"
 )
 
-// The message types of TLS 1.2: RFC 5246, Section 7.4, RFC 5077 and RFC 6066.
+// The message types of TLS 1.2: RFC 5246, Section 7.4, RFC 5077 and RFC 6066; and one of TLS 1.3.
 const (
 	msgHelloRequest       = 0
 	msgClientHello        = 1
 	msgServerHello        = 2
 	msgNewSessionTicket   = 4
+	msgEndOfEarlyData     = 5
 	msgCertificate        = 11
 	msgServerKeyExchange  = 12
 	msgCertificateRequest = 13

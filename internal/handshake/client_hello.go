@@ -79,11 +79,22 @@ func (c *Client) generateShares(group *algo.Group) error {
 	if err != nil {
 		return err
 	}
-	c.shares = [2]*algo.KeyShare{share, nil}
+	c.dropShares() // those of a hello that was refused
+	c.shares[0] = share
 	if half := share.Classical(); half != nil && c.retryGroup == nil && c.supports(half.Group()) {
 		c.shares[1] = half
 	}
 	return nil
+}
+
+// dropShares forgets the keys that were offered.
+func (c *clientHandshake) dropShares() {
+	for i, s := range c.shares {
+		if s != nil {
+			s.Clear()
+			c.shares[i] = nil
+		}
+	}
 }
 
 func (c *Client) supports(g *algo.Group) bool {
@@ -140,4 +151,24 @@ func (c *Client) sendHello() error {
 		return c.openEarlyData(c.firstHello)
 	}
 	return nil
+}
+
+// maxHelloRequests is how many a server may send during a handshake.
+const maxHelloRequests = 4
+
+// helloRequest asks for what is going on already: "this message will be ignored
+// by the client", and is in no hash (RFC 5246, Section 7.4.1.1).
+func (c *Client) helloRequest(m message) (state, error) {
+	if err := wire.ParseEmpty(wire.TypeHelloRequest, m.body()); err != nil {
+		return 0, err
+	}
+	if c.helloRequests++; !c.policy.TLS12 || c.helloRequests > maxHelloRequests {
+		return 0, fault.UnexpectedMessage.With("HelloRequest of number %d in a handshake", c.helloRequests)
+	}
+	// A protected Finished without its change_cipher_spec begins like this, by
+	// the explicit nonce. Nothing of the handshake can follow in that record.
+	if c.state == clientWait12CCS && !c.In.Empty() {
+		return 0, fault.UnexpectedMessage.With("HelloRequest and more in place of a change_cipher_spec")
+	}
+	return c.state, nil
 }

@@ -41,6 +41,7 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 		return 0, err
 	}
 	c.client12 = new(client12)
+	c.dropShares()
 	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil || c.asks(AskCertificate)
 	c.begin12(c.policy.suite(h.CipherSuite), h.Random, true)
 	c.TakesCCS, c.Out.Version = true, tls.VersionTLS12
@@ -60,7 +61,9 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 		c.limitRecords(h.RecordSizeLimit)
 		c.holdRecords()
 	}
-	c.peer.scts = wire.SplitSCTs(bytes.Clone(h.SCTs))
+	if err := c.peer.keepSCTs(h.SCTs); err != nil {
+		return 0, err
+	}
 	if len(h.SessionID) > 0 && bytes.Equal(h.SessionID, c.hello.SessionID) {
 		return c.resume12()
 	}
@@ -185,6 +188,7 @@ func (c *Client) takeKeyExchange12(m message) (state, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer share.Clear()
 	if c.secret, err = share.Finish(ske.Public); err != nil {
 		return 0, err
 	}

@@ -120,6 +120,9 @@ func (c *Client) endEarlyData() {
 // SealEarlyData seals as SealData does, but under keys that cannot be updated.
 func (c *Core) SealEarlyData(dst, data []byte) int {
 	c.EarlyLeft -= uint32(len(data))
+	if len(data) > c.Out.Fragment() {
+		data = record.Aside(dst, data)
+	}
 	written := 0
 	for len(data) > 0 {
 		k := min(len(data), c.Out.Fragment())
@@ -195,8 +198,8 @@ func (s *Server) fresh(then func(bool) (state, error)) (state, error) {
 			return then(fresh && !late)
 		}})
 	}
-	if s.sessionOnce {
-		return then(true) // Section 8.1
+	if s.policy.Tickets.Stateful() {
+		return then(true) // the session was removed: Section 8.1
 	}
 	replays := s.policy.Replays
 	// A flight that was sent before the register began may have been seen.

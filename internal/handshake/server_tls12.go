@@ -24,6 +24,14 @@ type server12 struct {
 	sessionID   []byte // under which the session will be kept, if it will
 }
 
+// forget clears the key of the exchange.
+func (s *server12) forget() {
+	if s != nil && s.share != nil {
+		s.share.Clear()
+		s.share = nil
+	}
+}
+
 // Cipher suite values that say something else.
 const (
 	fallbackSCSV      = 0x5600 // RFC 7507, Section 3
@@ -220,7 +228,7 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 	if s.policy.Pick != nil {
 		var err error
 		if picked, err = s.policy.Pick(h); err != nil {
-			return nil, nil, nil, fault.NoCertificate.Because(err)
+			return nil, nil, nil, fault.NoCertificate.By(err)
 		}
 	}
 	var failure error = fault.NoCommonSuite
@@ -288,6 +296,7 @@ func (s *Server) clientKeyExchange12(m message) (state, error) {
 		return 0, err
 	}
 	shared, err := s.share.Finish(cke.Public)
+	s.server12.forget()
 	if err != nil {
 		return 0, err
 	}
@@ -370,7 +379,7 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 	if len(ticket) == 0 {
 		return then()
 	}
-	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte, _ bool) (state, error) {
+	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte) (state, error) {
 		session := s.sessionOf(encoded, tls.VersionTLS12, func(of *algo.Suite) bool {
 			return s.policy.suite(of.ID) != nil && h.CipherSuites.Contains(of.ID)
 		})

@@ -97,7 +97,7 @@ func (w *Writer) Drop() { w.queue = queue{} }
 
 // Release gives the memory of the queue back. Nothing may be pending.
 func (w *Writer) Release() {
-	if !w.Pending() {
+	if (w.buf != nil || w.segs != nil) && !w.Pending() {
 		w.queue = queue{}
 	}
 }
