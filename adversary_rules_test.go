@@ -791,7 +791,8 @@ func secondHelloRules() []violation {
 				return vector16(append(b[2:], x25519[2:]...))
 			})), illegalParameter, where},
 			rule{"a second ClientHello with a cookie that nobody sent", second(with(extCookie, 0, 1, 1)), illegalParameter, "RFC 9846, Section 4.3.2"},
-			rule{"a second ClientHello that offers TLS 1.2 only", second(with(extSupportedVersions, 2, 3, 3)), protocolVersion, "RFC 9846, Section 4.3.1"},
+			// Like each hello, the second is first asked for its version, and 4.2.2 names no alert of its own.
+			rule{"a second ClientHello that offers TLS 1.2 only (the alert is ours)", second(with(extSupportedVersions, 2, 3, 3)), protocolVersion, where},
 			rule{"the first ClientHello again, in place of the second", breach{message: firstAgain}, illegalParameter, where},
 		),
 		each(tls13, "server", cookied,
@@ -1053,14 +1054,23 @@ func certificateVerifyRules() (list []violation) {
 		{tls13, "server", mutual, "RFC 9846, Section 4.5.2"},
 		{tls12, "server", mutual, "RFC 5246, Section 7.4.8"},
 	} {
+		addBy := func(section, what string, change func([]byte) []byte, alert tls.AlertError) {
+			list = append(list, each(who.version, who.victim, who.scene, rule{what, says("CertificateVerify", change), alert, section})...)
+		}
 		add := func(what string, change func([]byte) []byte, alert tls.AlertError) {
-			list = append(list, each(who.version, who.victim, who.scene, rule{what, says("CertificateVerify", change), alert, who.rule})...)
+			addBy(who.rule, what, change, alert)
+		}
+		weak := "RFC 9846, Section 4.3.3"
+		if who.version == tls12 {
+			weak = "RFC 9155, Section 5"
 		}
 		add("a signature with a bit flipped", signature(func(s []byte) []byte { s[len(s)-1] ^= 1; return s }), decryptError)
 		add("a signature with a byte behind it", signature(func(s []byte) []byte { return append(s, 0) }), decryptError)
 		add("no signature", signature(func([]byte) []byte { return nil }), decryptError)
 		add("a signature of a scheme that nobody knows", scheme(0x7777), illegalParameter)
-		add("a signature with SHA-1", scheme(tls.ECDSAWithSHA1), illegalParameter)
+		addBy(weak, "a signature with SHA-1", scheme(tls.ECDSAWithSHA1), illegalParameter)
+		addBy(weak, "a signature of RSA with MD5", scheme(rsaWithMD5), illegalParameter)
+		addBy(weak, "a signature of ECDSA with MD5", scheme(ecdsaWithMD5), illegalParameter)
 		add("a signature of a scheme for RSA, with a key of ECDSA", scheme(tls.PSSWithSHA256), illegalParameter)
 		add("a signature of PKCS #1, with a key of ECDSA", scheme(tls.PKCS1WithSHA256), illegalParameter)
 		add("a signature of Ed25519, with a key of ECDSA", scheme(tls.Ed25519), illegalParameter)
@@ -1296,6 +1306,13 @@ func serverHello12Rules() []violation {
 	)
 }
 
+// As TLS 1.2 spelled them when MD5 was still one of its hashes (RFC 5246,
+// Section 7.4.1.4.1).
+const (
+	rsaWithMD5   tls.SignatureScheme = 0x0101
+	ecdsaWithMD5 tls.SignatureScheme = 0x0103
+)
+
 func keyExchange12Rules() (list []violation) {
 	const where = "RFC 8422, Section 5.4"
 	exchange := func(s scene, what string, change func(k *serverKeyExchange), alert tls.AlertError, rfc string) { // signed again
@@ -1313,6 +1330,8 @@ func keyExchange12Rules() (list []violation) {
 	exchange(few, "a curve that was not offered", func(k *serverKeyExchange) { k.group = tls.CurveP384 }, illegalParameter, where)
 	exchange(few, "a signature of a scheme that was not offered", func(k *serverKeyExchange) { k.scheme = tls.ECDSAWithP384AndSHA384 }, illegalParameter, "RFC 5246, Section 7.4.3")
 	exchange(plainly, "a signature with SHA-1", func(k *serverKeyExchange) { k.scheme = tls.ECDSAWithSHA1 }, illegalParameter, "RFC 9155, Section 4")
+	exchange(plainly, "a signature of RSA with MD5", func(k *serverKeyExchange) { k.scheme = rsaWithMD5 }, illegalParameter, "RFC 9155, Section 4")
+	exchange(plainly, "a signature of ECDSA with MD5", func(k *serverKeyExchange) { k.scheme = ecdsaWithMD5 }, illegalParameter, "RFC 9155, Section 4")
 
 	signature := func(what string, change func(k *serverKeyExchange), alert tls.AlertError) {
 		list = append(list, each(tls12, "client", plainly, rule{what, says("ServerKeyExchange", func(m []byte) []byte {
