@@ -42,7 +42,7 @@ func TestViolationsAreManyAndNameTheirRules(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write docs/violations.md from the table")
+var update = flag.Bool("update", false, "write what is generated: docs/violations.md and testdata/allocations.txt")
 
 func TestViolationsDocumentIsThatOfTheTable(t *testing.T) {
 	const path = "docs/violations.md"
@@ -64,7 +64,9 @@ func violationsDocument() []byte {
 
 What the tests' adversary does, and what comes of it: %d rows. The adversary is a peer that
 completes any handshake and breaks one rule. Each row is run: the victim must fail with that
-alert, the adversary must be able to read it, and the connection must stay failed. Where the
+alert, the adversary must be able to read it, and the connection must stay failed. Of "it is
+ignored" the test demands that the connection goes on and works, of "the end, without an answer"
+that it has failed and nothing was sent. Where the
 RFCs leave the alert open, the row says what ours is; a limit of ours has no section of its own
 and names that of what it limits. The table is in `+"`adversary_rules_test.go`"+`, and this page is
 generated from it:

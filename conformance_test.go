@@ -23,9 +23,12 @@ import (
 
 const conformance = "docs/conformance.md"
 
-// sections9846 are the sections of RFC 9846, with a * where the text has a MUST,
-// a MUST NOT, a SHALL or a REQUIRED.
-const sections9846 = `
+// sections are the tables of contents of the RFCs that are implemented, with a *
+// where the text demands something: of RFC 9846 where it has a MUST, a MUST NOT, a
+// SHALL or a REQUIRED, of the others a SHOULD or a "must" too. What only explains
+// such words (Conventions, Terminology) has none.
+var sections = map[string]string{
+	"9846": `
 1* 1.1 1.2* 1.3 1.4
 2* 2.1* 2.2* 2.3
 3 3.1 3.2 3.3 3.4 3.5 3.6 3.7 3.8
@@ -46,8 +49,32 @@ D
 E* E.1* E.2* E.3* E.4* E.5*
 F F.1* F.1.1 F.1.2 F.1.3 F.1.4 F.1.5 F.1.6 F.2 F.2.1 F.3 F.4 F.5* F.5.1 F.6 F.7 F.8 F.9
 F.10
-G
-`
+G`,
+	"5246": `
+1 1.1 1.2* 2 3 4 4.1 4.2 4.3 4.4 4.5 4.6 4.6.1 4.7* 4.8 5*
+6* 6.1* 6.2 6.2.1* 6.2.2* 6.2.3* 6.2.3.1 6.2.3.2* 6.2.3.3* 6.3*
+7 7.1* 7.2* 7.2.1* 7.2.2* 7.3* 7.4* 7.4.1 7.4.1.1* 7.4.1.2* 7.4.1.3* 7.4.1.4* 7.4.1.4.1* 7.4.2* 7.4.3* 7.4.4*
+7.4.5* 7.4.6* 7.4.7* 7.4.7.1* 7.4.7.2* 7.4.8* 7.4.9* 8 8.1* 8.1.1 8.1.2 9* 10 11 12
+A A.1 A.2 A.3 A.4 A.4.1 A.4.2 A.4.3 A.4.4 A.5* A.6 B C D D.1 D.2 D.3 D.4 E E.1* E.2* E.3*
+F F.1 F.1.1 F.1.1.1 F.1.1.2 F.1.1.3* F.1.2 F.1.3 F.1.4 F.2 F.3 F.4 F.5 F.6`,
+	"5077": "1 2 3 3.1 3.2* 3.3* 3.4* 4* 5 5.1 5.2* 5.3 5.4 5.5* 5.6 5.7* 5.8 6 7 8 8.1 8.2",
+	"5288": "1 2 3* 4* 5 6 6.1 6.2* 7 8 8.1 8.2",
+	"5705": "1 2 3 4* 5 6 7 8 8.1 8.2",
+	"5746": "1 2 3 3.1 3.2 3.3* 3.4* 3.5* 3.6* 3.7* 4 4.1* 4.2* 4.3* 4.4* 4.5* 5* 6 7 8 8.1 8.2",
+	"6066": "1 1.1* 1.2 2 3* 4* 5* 6* 7* 8* 9* 10 10.1* 10.2 11 11.1* 11.2 11.3* 11.4 11.5 11.6* 12 13",
+	"7301": "1 2 3 3.1* 3.2* 4 5* 6 7 8 8.1 8.2",
+	"7507": "1 2 3* 4* 5 6 7 8 8.1 8.2",
+	"7627": "1 2 3 4* 5 5.1* 5.2* 5.3* 5.4* 6 6.1 6.2* 6.3 6.4* 7 8 8.1 8.2",
+	"7905": "1 2* 3 4 5 5.1 5.2",
+	"8422": `
+1 1.1 2* 2.1* 2.2* 2.3* 2.4 3* 3.1* 4* 5 5.1* 5.1.1* 5.1.2* 5.1.3 5.2* 5.3* 5.4* 5.4.1 5.5* 5.6* 5.7* 5.8 5.9*
+5.10* 5.11* 6* 7 8 9 10 10.1 10.2 A`,
+	"8449": "1 2 3 4* 4.1 5* 6 7 8 8.1 8.2",
+	"9149": "1 2 3* 4 5 6 7 8",
+	"9155": "1 2* 3* 4* 5* 6 7 8 9",
+	"9266": "1 2* 3 4 5 6",
+	"9850": "1 2* 3 4 5",
+}
 
 // demands are the tables of conformance.md, by the number of their RFC.
 func demands(t *testing.T) map[string][][]string {
@@ -56,8 +83,10 @@ func demands(t *testing.T) map[string][][]string {
 	for _, match := range regexp.MustCompile(`(?m)^## (RFC (\d+):.*)$`).FindAllStringSubmatch(readFile(t, conformance), -1) {
 		tables[match[2]] = table(t, conformance, "## "+match[1])
 	}
-	if len(tables) < 10 {
-		t.Fatalf("%s has tables for %d RFCs; it wants one for each that is implemented", conformance, len(tables))
+	for rfc := range sections {
+		if tables[rfc] == nil {
+			t.Fatalf("%s has no table for RFC %s", conformance, rfc)
+		}
 	}
 	return tables
 }
@@ -86,55 +115,76 @@ func TestConformanceIsTrue(t *testing.T) {
 	}
 }
 
-// Every section of RFC 9846 with a MUST is in the table of demands, and so cited,
-// or in the one of sections that demand nothing of us, with the reason.
+// Every section that demands something is in the table of its RFC, and so cited,
+// or among those that demand nothing of us, with the reason.
 func TestConformanceIsComplete(t *testing.T) {
 	elsewhere := make(map[string]bool)
-	for _, row := range table(t, conformance, "## Sections of RFC 9846 that demand nothing of us") {
-		elsewhere[row[0]] = true
-		if len(row[2]) < 10 {
-			t.Errorf("Section %s demands nothing of us, and the reason is %q", row[0], row[2])
+	free := func(rfc, section, reason string) {
+		elsewhere[rfc+" "+section] = true
+		if len(reason) < 10 {
+			t.Errorf("RFC %s, Section %s, demands nothing of us, and the reason is %q", rfc, section, reason)
 		}
+	}
+	for _, row := range table(t, conformance, "## Sections of RFC 9846 that demand nothing of us") {
+		free("9846", row[0], row[2])
+	}
+	for _, row := range table(t, conformance, "## Sections of the other RFCs that demand nothing of us") {
+		free(row[0], row[1], row[2])
 	}
 	demanded := make(map[string]bool)
-	for _, row := range demands(t)["9846"] {
-		demanded[row[0]] = true
+	for rfc, rows := range demands(t) {
+		for _, row := range rows {
+			demanded[rfc+" "+row[0]] = true
+		}
 	}
 	known := make(map[string]bool)
-	for _, section := range strings.Fields(sections9846) {
-		section, must := strings.CutSuffix(section, "*")
-		known[section] = true
-		if must && !demanded[section] && !elsewhere[section] {
-			t.Errorf("RFC 9846, %s, has a MUST, and %s has neither a demand nor a reason for it", section, conformance)
-		}
-		if demanded[section] && elsewhere[section] {
-			t.Errorf("RFC 9846, %s, is said to demand nothing of us, and to demand something", section)
-		}
-	}
-	for _, list := range []map[string]bool{demanded, elsewhere} {
-		for section := range list {
-			if !known[section] {
-				t.Errorf("%s knows a section %s, which RFC 9846 has not", conformance, section)
+	for rfc, list := range sections {
+		for _, section := range strings.Fields(list) {
+			section, must := strings.CutSuffix(section, "*")
+			at := rfc + " " + section
+			known[at] = true
+			if must && !demanded[at] && !elsewhere[at] {
+				t.Errorf("RFC %s demands something, and %s has neither a row nor a reason for it", at, conformance)
+			}
+			if demanded[at] && elsewhere[at] {
+				t.Errorf("RFC %s is said to demand nothing of us, and to demand something", at)
 			}
 		}
 	}
-}
-
-// A citation of RFC 9846 leads to a section that it has.
-func TestCitationsLeadSomewhere(t *testing.T) {
-	known := strings.Fields(strings.ReplaceAll(sections9846, "*", ""))
-	found := 0
-	for citation, files := range citations(t) {
-		section, ok := strings.CutPrefix(citation, "9846 ")
-		if !ok {
-			continue
-		}
-		if found++; !slices.Contains(known, section) {
-			t.Errorf("%q cite Section %s of RFC 9846, which does not exist", files, section)
+	for _, list := range []map[string]bool{demanded, elsewhere} {
+		for at := range list {
+			if !known[at] {
+				t.Errorf("%s knows a section %s, which that RFC has not, or an RFC that is not listed here", conformance, at)
+			}
 		}
 	}
-	if found < 50 {
-		t.Errorf("%d sections of RFC 9846 are cited; are citations found at all?", found)
+	_, rest, _ := strings.Cut(readFile(t, conformance), "\n## Not implemented\n")
+	if paragraph, _, _ := strings.Cut(rest, "\n## "); !strings.Contains(paragraph, "RFC 7250") {
+		t.Errorf("%s says neither that RFC 7250 is implemented nor that it is not", conformance)
+	}
+}
+
+// A citation of an RFC that is implemented leads to a section that it has.
+func TestCitationsLeadSomewhere(t *testing.T) {
+	known := make(map[string][]string)
+	for rfc, list := range sections {
+		known[rfc] = strings.Fields(strings.ReplaceAll(list, "*", ""))
+	}
+	found := make(map[string]int)
+	for citation, files := range citations(t) {
+		rfc, section, _ := strings.Cut(citation, " ")
+		if list, ok := known[rfc]; ok && !slices.Contains(list, section) {
+			t.Errorf("%q cite Section %s of RFC %s, which does not exist", files, section, rfc)
+		}
+		found[rfc]++
+	}
+	for rfc := range sections {
+		if found[rfc] == 0 {
+			t.Errorf("nobody cites RFC %s; are citations found at all?", rfc)
+		}
+	}
+	if found["9846"] < 50 || found["5246"] < 20 {
+		t.Errorf("%d sections of RFC 9846 and %d of RFC 5246 are cited; are citations found at all?", found["9846"], found["5246"])
 	}
 }
 

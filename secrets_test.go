@@ -2,6 +2,7 @@ package baretls_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
@@ -13,6 +14,7 @@ import (
 	"go/parser"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -23,6 +25,7 @@ import (
 	"github.com/baretls/baretls"
 	"github.com/baretls/baretls/internal/tlstest"
 	"github.com/baretls/baretls/netconn"
+	"github.com/baretls/baretls/netconn/nethttp"
 )
 
 // TestNothingExportedPrintsSecrets: whatever a program has in its hands, in any
@@ -39,9 +42,10 @@ func TestNothingExportedPrintsSecrets(t *testing.T) {
 		e.overhearFailures(v)
 	}
 	secrets = append(secrets, e.overhearNetConn()...)
+	secrets = append(secrets, e.overhearHTTP()...)
 	e.overhearTrifles()
 
-	for _, dir := range []string{".", "netconn"} {
+	for _, dir := range []string{".", "netconn", "netconn/nethttp"} {
 		for _, name := range exportedTypes(t, dir) {
 			if !e.knows(dir, name) {
 				t.Errorf("no %s of %s has been printed: who knows what it tells", name, dir)
@@ -435,6 +439,46 @@ func (e *eavesdropper) overhearNetConn() [][]byte {
 	sent.Wait()
 	e.meet(client, server, netconn.Dialer{Config: config}, &netconn.Dialer{Config: config})
 	return append(secretsOf(t, keys, nil), []byte(letter)[1:])
+}
+
+// overhearHTTP has both ends of a request that was answered: a Transport, and
+// what a server is shown of the connection.
+func (e *eavesdropper) overhearHTTP() [][]byte {
+	t := e.t
+	keys := new(keyLog)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := make(chan net.Conn, 1)
+	server := &http.Server{
+		Handler:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.meet(nethttp.RequestConn(r)) }),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context { conns <- conn; return ctx },
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- nethttp.Serve(server, listener, serverConfig()) }()
+	config := clientConfig()
+	config.KeyLogWriter, config.CipherSuites = keys, []uint16{tls13.suite()}
+	transport := &nethttp.Transport{Config: config, Base: &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, listener.Addr().String())
+		},
+	}}
+	response, err := (&http.Client{Transport: transport}).Get("https://example.com/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	transport.CloseIdleConnections()
+	server.Close()
+	if err := <-ended; err != http.ErrServerClosed {
+		t.Errorf("Serve returns %v", err)
+	}
+	e.meet(transport, <-conns, response.TLS)
+	return secretsOf(t, keys, nil)
 }
 
 // overhearTrifles meets what can hardly hold a secret.

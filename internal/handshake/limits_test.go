@@ -2,7 +2,9 @@ package handshake
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding"
+	"encoding/binary"
 	"fmt"
 	"hash"
 	"os"
@@ -11,13 +13,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/tlstest"
 	"github.com/baretls/baretls/internal/wire"
 )
 
-// maxHashBlocks is what the hash of a connection works on in a server, in blocks
-// of 64 bytes, until the handshake is over: three times the largest hello, after
-// a retry with a binder to be checked, and the key schedule.
-const maxHashBlocks = 3_500
+// maxHashBlocks is what the hash of a connection works on, by role, in blocks of
+// 64 bytes, until the handshake is over, with what a CertificateVerify of TLS 1.2
+// signs: all messages before it, a second time.
+var maxHashBlocks = map[string]int{"server": 4_500, "client": 9_000}
 
 // countedHash is a hash that counts its blocks.
 type countedHash struct {
@@ -43,52 +47,162 @@ func (h countedHash) UnmarshalBinary(b []byte) error {
 	return h.Hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
 }
 
-// What a server hashes is bounded by what it is sent, and docs/security.md says
+// What a side hashes is bounded by what it is sent, and docs/security.md says
 // how.
-func TestHashBlocksOfAServer(t *testing.T) {
-	most := 0
-	for _, retry := range []bool{false, true} {
-		for _, resume := range []bool{false, true} {
-			p := newPair(t)
-			if resume {
-				p = newResumingPair(t)
-			}
-			if retry {
-				p.clientPolicy.Groups, p.serverPolicy.Groups = groups(0x001d, 0x0018), groups(0x0018)
-			}
-			blocks := 0
-			for i, of := range p.serverPolicy.Suites {
-				counted := *of
-				counted.NewHash = func() hash.Hash { return countedHash{of.NewHash(), &blocks} }
-				p.serverPolicy.Suites = slices.Clone(p.serverPolicy.Suites)
-				p.serverPolicy.Suites[i] = &counted
-			}
-			p.clientDoors[kind(wire.TypeClientHello)] = addToHello(21, make([]byte, 63_000)...)
-			if resume {
-				sessions := []*Session{p.held()[0].clone()}
-				for range 850 {
-					unknown := sessions[0].clone()
-					unknown.Ticket = bytes.Repeat([]byte("?"), 32)
-					sessions = append(sessions, unknown)
-				}
-				p.clientDoors[kind(wire.TypeClientHello)] = p.offering(sessions...)
-			}
-			p.complete()
-			if got := p.server.Facts.Kind == KindResumed || p.server.Facts.Kind == KindResumedWithRetry; got != resume {
-				t.Errorf("retry %t: resumed is %t, want %t", retry, got, resume)
-			}
-			t.Logf("retry %t, resume %t: %d blocks", retry, resume, blocks)
-			most = max(most, blocks)
+func TestHashBlocks(t *testing.T) {
+	most := make(map[string]int)
+	for _, row := range []struct {
+		story, role string
+		prepare     func(t *testing.T) *pair
+	}{
+		{"a large hello", "server", func(t *testing.T) *pair { return newPair(t).largeHello() }},
+		{"a large hello, twice", "server", func(t *testing.T) *pair { return newPair(t).retries().largeHello() }},
+		{"many sessions", "server", func(t *testing.T) *pair { return newResumingPair(t).offersMany() }},
+		{"many sessions, twice", "server", func(t *testing.T) *pair { return newResumingPair(t).retries().offersMany() }},
+		{"a large hello, twice, and a large certificate", "server", func(t *testing.T) *pair {
+			return newMutualPair(t).retries().largeHello().largeClientCertificate()
+		}},
+		{"a large hello and a large certificate in TLS 1.2", "server", func(t *testing.T) *pair {
+			p := newMutualPair(t)
+			p.speak12()
+			return p.largeHello().largeClientCertificate()
+		}},
+		// These two together, which no server of ours can play, are less than the last.
+		{"a large cookie", "client", func(t *testing.T) *pair { return newResumingPair(t).retries().largeCookie() }},
+		{"all that is large behind it", "client", func(t *testing.T) *pair { return newResumingPair(t).retries().largeServerFlight() }},
+		{"all that is large in TLS 1.2", "client", func(t *testing.T) *pair {
+			p := newMutualPair(t)
+			p.speak12()
+			p.keepSessions()
+			return p.largeServerFlight12()
+		}},
+	} {
+		p := row.prepare(t)
+		blocks := 0
+		policy := &p.serverPolicy.Policy
+		if row.role == "client" {
+			policy = &p.clientPolicy.Policy
 		}
-	}
-	if most > maxHashBlocks || most < maxHashBlocks/2 {
-		t.Errorf("a server hashes %d blocks at most, and the bound is %d", most, maxHashBlocks)
+		policy.Suites = slices.Clone(policy.Suites)
+		for i, of := range policy.Suites {
+			counted := *of
+			counted.NewHash = func() hash.Hash { return countedHash{of.NewHash(), &blocks} }
+			policy.Suites[i] = &counted
+		}
+		messages, signed := 0, 0
+		tap := p.tap
+		p.tap = func(to *side, m []byte) []byte {
+			if policy.TLS12 && m[0] == byte(wire.TypeCertificateVerify) {
+				signed = messages
+			}
+			messages += len(m)
+			if tap != nil {
+				m = tap(to, m)
+			}
+			return m
+		}
+		p.run()
+		if policy.TLS12 && signed == 0 {
+			t.Errorf("%s: there is no CertificateVerify", row.story)
+		}
+		if tap != nil { // the server has not seen the cookie, and has other keys
+			expectAlert(t, p.c.err, fault.BadRecordMACAlert, row.story)
+		} else if p.c.err != nil || p.s.err != nil || !p.c.core.Complete || !p.s.core.Complete {
+			t.Errorf("%s: the handshake is not complete: %v, %v", row.story, p.c.err, p.s.err)
+		}
+		blocks += (signed + 63) / 64
+		t.Logf("%s: a %s hashes %d blocks", row.story, row.role, blocks)
+		most[row.role] = max(most[row.role], blocks)
 	}
 	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "security.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("%d blocks", maxHashBlocks); !strings.Contains(string(document), want) {
-		t.Errorf("docs/security.md does not say that a server hashes at most %s", want)
+	for role, bound := range maxHashBlocks {
+		if most[role] > bound || most[role] < bound/2 {
+			t.Errorf("a %s hashes %d blocks at most, and the bound is %d", role, most[role], bound)
+		}
+		if want := fmt.Sprintf("%d blocks in a %s", bound, role); !strings.Contains(string(document), want) {
+			t.Errorf("docs/security.md does not say that it is at most %s", want)
+		}
 	}
+}
+
+// large is nearly as much as a message may hold.
+const large = 63_000
+
+func (p *pair) largeHello() *pair {
+	p.clientDoors[kind(wire.TypeClientHello)] = addToHello(21, make([]byte, large)...)
+	return p
+}
+
+// retries makes the server ask for a share that the client does not send at once.
+func (p *pair) retries() *pair {
+	p.clientPolicy.Groups, p.serverPolicy.Groups = groups(0x001d, 0x0018), groups(0x0018)
+	return p
+}
+
+// offersMany makes a hello large by sessions, of which the first is resumed.
+func (p *pair) offersMany() *pair {
+	sessions := []*Session{p.held()[0].clone()}
+	for range 850 {
+		unknown := sessions[0].clone()
+		unknown.Ticket = bytes.Repeat([]byte("?"), 32)
+		sessions = append(sessions, unknown)
+	}
+	p.clientDoors[kind(wire.TypeClientHello)] = p.offering(sessions...)
+	return p
+}
+
+func (p *pair) largeClientCertificate() *pair {
+	p.clientHas(tlstest.New(tlstest.Options{Client: true, Bulk: large}))
+	return p
+}
+
+// largeCookie is one that comes back in a hello with a binder. The server, which
+// has not sent it, does not see it.
+func (p *pair) largeCookie() *pair {
+	p.serverPolicy.Tickets = nil
+	p.serverDoors[helloRetryRequest] = editServerHello(func(h *wire.ServerHello) {
+		h.Has, h.Cookie = h.Has.With(wire.ExtCookie), make([]byte, 60_000)
+	})
+	p.tap = func(to *side, m []byte) []byte {
+		if to == p.s && m[0] == byte(wire.TypeClientHello) && len(m) > 60_000 {
+			return without(wire.ExtCookie)(m)
+		}
+		return m
+	}
+	return p
+}
+
+// largeServerFlight declines the session and asks for a certificate.
+func (p *pair) largeServerFlight() *pair {
+	p.serverPolicy.Tickets = nil
+	p.serverPolicy.ClientAuth = tls.RequestClientCert
+	p.only(tlstest.New(tlstest.Options{Bulk: large}))
+	p.serverDoors[kind(wire.TypeEncryptedExtensions)] = editEncryptedExtensions(func(ee *wire.EncryptedExtensions) {
+		ee.Has, ee.SupportedGroups = ee.Has.With(wire.ExtSupportedGroups), bytes.Repeat([]byte{0x77, 0x77}, large/2)
+	})
+	p.serverDoors[kind(wire.TypeCertificateRequest)] = func(m []byte) []byte {
+		return addExtension(m, wire.HeaderLen+1, 0x7777, make([]byte, large)...)
+	}
+	return p
+}
+
+func (p *pair) largeServerFlight12() *pair {
+	cert := tlstest.New(tlstest.Options{Bulk: large})
+	cert.OCSPStaple = make([]byte, large)
+	p.only(cert)
+	p.serverDoors[kind(wire.TypeCertificateRequest)] = func(m []byte) []byte {
+		body := m[wire.HeaderLen:]
+		schemes := 1 + int(body[0]) // where they are listed
+		length := 2 + int(binary.BigEndian.Uint16(body[schemes:]))
+		more := bytes.Repeat([]byte{0x77, 0x77}, large/2)
+		list := binary.BigEndian.AppendUint16(nil, uint16(length-2+len(more)))
+		list = append(append(list, body[schemes+2:schemes+length]...), more...)
+		return withBody(wire.TypeCertificateRequest, slices.Concat(body[:schemes], list, body[schemes+length:])...)
+	}
+	p.serverDoors[kind(wire.TypeNewSessionTicket)] = instead(withBody(wire.TypeNewSessionTicket,
+		slices.Concat([]byte{0, 0, 1, 0}, binary.BigEndian.AppendUint16(nil, large), make([]byte, large))...))
+	return p
 }
