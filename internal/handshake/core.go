@@ -103,9 +103,6 @@ type exchange struct {
 
 	sentCCS bool
 
-	made     [4]record.Keys // two of the handshake and two of the application
-	keysMade uint8
-
 	question Question // that waits for its answer; nil: none
 	on       kind     // of message that is or was handled last
 }
@@ -150,27 +147,15 @@ func (c *Core) sendCCS() {
 	}
 }
 
-// newKeys returns memory for keys: of the handshake's own as long as it lasts.
-func (c *Core) newKeys() *record.Keys {
-	if x := c.exchange; x != nil && int(x.keysMade) < len(x.made) {
-		x.keysMade++
-		return &x.made[x.keysMade-1]
-	}
-	return new(record.Keys)
-}
-
 // keys are the record keys that secret makes (Section 7.3).
-func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
-	k := c.newKeys()
+func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (k record.Keys, err error) {
 	k.Limit, k.Fragment = c.policy.keyLimit(suite), int(c.fragment)
 	secret.IV(kdf, k.IV[:])
 	key := secret.LendKey(kdf, suite.KeyLen)
 	defer clear(key)
-	aead, err := suite.NewAEAD(key)
-	if err != nil {
-		return nil, fault.Internal.Because(err)
+	if k.AEAD, err = suite.NewAEAD(key); err != nil {
+		return k, fault.Internal.Because(err)
 	}
-	k.AEAD = aead
 	return k, nil
 }
 
@@ -179,7 +164,7 @@ func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
 	if err != nil {
 		return err
 	}
-	return c.In.SetKeys(k)
+	return c.In.SetKeys(&k)
 }
 
 func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
@@ -187,7 +172,7 @@ func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
 	if err != nil {
 		return err
 	}
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	return nil
 }
 

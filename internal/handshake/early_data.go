@@ -77,7 +77,7 @@ func (c *Client) openEarlyData(hello []byte) error {
 	if err != nil {
 		return err
 	}
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	c.EarlyWrite = true
 	return nil
 }

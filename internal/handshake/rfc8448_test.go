@@ -225,7 +225,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 				t.Fatal(err)
 			}
 			tr.check(direction.keys+"_iv", keys.IV[:])
-			c.Out.SetKeys(keys)
+			c.Out.SetKeys(&keys)
 			for _, name := range direction.records {
 				if tr.has(name + "_record") {
 					content, payload := contentOf(tr.Trace, name)
