@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -496,23 +495,19 @@ func (c *ClientConfig) sessionScope() []byte {
 }
 
 // digest hashes fields with their lengths.
-type digest struct{ hash.Hash }
+type digest []byte
 
 func newDigest(purpose string) digest {
-	d := digest{sha256.New()}
+	d := make(digest, 0, 512)
 	d.add([]byte("baretls " + purpose))
 	return d
 }
 
-func (d digest) add(field []byte) {
-	d.Write(binary.BigEndian.AppendUint32(nil, uint32(len(field))))
-	d.Write(field)
+func (d *digest) add(field []byte) {
+	*d = append(binary.BigEndian.AppendUint32(*d, uint32(len(field))), field...)
 }
 
-func (d digest) sum() (sum [32]byte) {
-	d.Sum(sum[:0])
-	return sum
-}
+func (d digest) sum() [32]byte { return sha256.Sum256(d) }
 
 // credentials checks a list of certificates.
 func credentials(certs []tls.Certificate, asks handshake.Asks) ([]*handshake.Credential, error) {

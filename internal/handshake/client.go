@@ -108,10 +108,12 @@ type clientHandshake struct {
 	hello     wire.ClientHello // as it was sent last
 	sessionID [32]byte
 	shares    [2]*algo.KeyShare // that hello offers; a classical one may be part of the hybrid
+	shareRoom [128]byte         // for them as they are sent, but for hybrids
 
-	firstHello []byte   // until the ServerHello or the retry fixes the hash
-	session    *Session // whose PSK the hello offers
-	resumed    bool     // the server took it
+	firstHello []byte    // until the ServerHello or the retry fixes the hash
+	helloRoom  [512]byte // for it, if it is an ordinary one without a hybrid
+	session    *Session  // whose PSK the hello offers
+	resumed    bool      // the server took it
 
 	retried    *algo.Suite // that the HelloRetryRequest chose
 	retryGroup *algo.Group // that it asked for, if it did

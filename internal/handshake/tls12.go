@@ -166,8 +166,7 @@ func checkSignature12(peer *chain, offered wire.Uint16s, algorithm uint16, conte
 // signedParams12 is what a ServerKeyExchange signs: RFC 8422, Section 5.4.
 func (c *Core) signedParams12(params []byte) []byte {
 	x := c.secrets12
-	b := make([]byte, 0, 64+len(params))
-	b = append(b, x.clientRandom[:]...)
+	b := append(c.room[:0], x.clientRandom[:]...)
 	b = append(b, x.serverRandom[:]...)
 	return append(b, params...)
 }
