@@ -461,11 +461,11 @@ func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
 		}
 	}
 	d := newDigest("server policy")
-	d.add([]byte{byte(c.ClientAuth)})
-	d.add(p.Authorities)
-	d.add([]byte(c.SessionContext))
+	d = d.add([]byte{byte(c.ClientAuth)})
+	d = d.add(p.Authorities)
+	d = d.add([]byte(c.SessionContext))
 	for _, name := range p.Protocols {
-		d.add([]byte(name))
+		d = d.add([]byte(name))
 	}
 	p.Digest = d.sum()
 	return nil
@@ -475,20 +475,20 @@ func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
 func (c *ClientConfig) sessionScope() []byte {
 	d := newDigest("client scope")
 	if c.SessionScope != "" {
-		d.add([]byte("shared"))
-		d.add([]byte(c.SessionScope))
+		d = d.add([]byte("shared"))
+		d = d.add([]byte(c.SessionScope))
 	} else {
 		var own [32]byte
 		rand.Read(own[:])
-		d.add([]byte("own"))
-		d.add(own[:])
+		d = d.add([]byte("own"))
+		d = d.add(own[:])
 	}
 	for _, name := range c.NextProtos {
-		d.add([]byte(name))
+		d = d.add([]byte(name))
 	}
-	d.add(nil)
+	d = d.add(nil)
 	for _, cert := range c.Certificates {
-		d.add(cert.Certificate[0])
+		d = d.add(cert.Certificate[0])
 	}
 	scope := d.sum()
 	return scope[:]
@@ -497,14 +497,10 @@ func (c *ClientConfig) sessionScope() []byte {
 // digest hashes fields with their lengths.
 type digest []byte
 
-func newDigest(purpose string) digest {
-	d := make(digest, 0, 512)
-	d.add([]byte("baretls " + purpose))
-	return d
-}
+func newDigest(purpose string) digest { return digest(nil).add([]byte("baretls " + purpose)) }
 
-func (d *digest) add(field []byte) {
-	*d = append(binary.BigEndian.AppendUint32(*d, uint32(len(field))), field...)
+func (d digest) add(field []byte) digest {
+	return append(binary.BigEndian.AppendUint32(d, uint32(len(field))), field...)
 }
 
 func (d digest) sum() [32]byte { return sha256.Sum256(d) }
