@@ -169,11 +169,8 @@ func (q *HelloQuestion) Answer(p *ServerPolicy) error {
 	return q.settle(func() (state, error) { return q.then(p) })
 }
 
-// askHello is the first thing that a server does with a hello.
+// askHello is the first thing that a server does with a hello if it asks.
 func (s *Server) askHello(h *wire.ClientHello, m message, then func() (state, error)) (state, error) {
-	if !s.asks(AskClientHello) {
-		return then()
-	}
 	return s.ask(&HelloQuestion{Hello: h, Raw: m.raw, then: func(p *ServerPolicy) (state, error) {
 		if p != nil {
 			s.adopt(p)

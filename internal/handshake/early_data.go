@@ -159,9 +159,6 @@ type Replays interface {
 
 // decideEarlyData accepts or rejects what the hello announces.
 func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (state, error)) (state, error) {
-	if !h.Has.Has(wire.ExtEarlyData) {
-		return then()
-	}
 	decided := func(accept bool) (state, error) {
 		if accept {
 			s.Facts.EarlyData = EarlyDataAccepted

@@ -159,12 +159,14 @@ type Tickets interface {
 // maxIdentities is how many of the client's PSKs a server looks at.
 const maxIdentities = 4
 
+// mayResume reports whether there is a PSK to look at.
+func (s *Server) mayResume(h *wire.ClientHello) bool {
+	return s.policy.Tickets != nil && !s.ignorePSK && h.Has.Has(wire.ExtPreSharedKey) && slices.Contains(h.PSKKeyExchangeModes, pskDHE)
+}
+
 // chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
 // SHOULD simply be ignored"; the binder of the chosen one must be right.
 func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message, then func() (state, error)) (state, error) {
-	if s.policy.Tickets == nil || s.ignorePSK || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
-		return then()
-	}
 	var offers []psk
 	for ticket, age := range h.PreSharedKey.Identities.All() {
 		if offers = append(offers, psk{ticket, age}); len(offers) == maxIdentities {
