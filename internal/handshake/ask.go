@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -257,7 +258,7 @@ func (q *SignatureQuestion) Answer(signature []byte) error {
 // sign has content signed. Who is asked may keep it, and gets a copy.
 func (c *Core) sign(credential *Credential, scheme *algo.Scheme, content []byte, then func(signature []byte) (state, error)) (state, error) {
 	if c.asks(AskSignature) {
-		return c.ask(&SignatureQuestion{Scheme: scheme, Content: bytes.Clone(content), Credential: credential, policy: c.policy, then: then})
+		return c.ask(&SignatureQuestion{Scheme: scheme, Content: slices.Clip(bytes.Clone(content)), Credential: credential, policy: c.policy, then: then})
 	}
 	signature, err := scheme.Sign(credential.Key, c.policy.Rand, content)
 	if err != nil {

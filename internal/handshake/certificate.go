@@ -64,8 +64,8 @@ func (ch *chain) staple(entry wire.CertificateEntry) {
 }
 
 // verification is what the peer can be judged by.
-func (ch *chain) verification(serverName string, now time.Time) *Verification {
-	return &Verification{
+func (ch *chain) verification(serverName string, now time.Time) Verification {
+	return Verification{
 		Certificates: ch.certs,
 		ServerName:   serverName,
 		OCSPResponse: ch.ocsp,
@@ -144,7 +144,11 @@ func (c *Client) caches() bool {
 // judgeServer applies the client's policy to the server's certificates.
 func (c *Client) judgeServer(then func() (state, error)) (state, error) {
 	now := c.policy.Now()
-	v := c.peer.verification(c.Facts.ServerName, now)
+	v := &c.verdict
+	if c.asks(AskPeerCertificate) { // who may look at it for longer
+		v = new(Verification)
+	}
+	*v = c.peer.verification(c.Facts.ServerName, now)
 	var opts *x509.VerifyOptions
 	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains == nil {
 		opts = c.serverOptions(now)
@@ -186,10 +190,10 @@ func (c *Client) verificationOf(s *Session) (*Verification, *x509.VerifyOptions)
 	v := (&chain{certs: s.certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
 	if c.policy.Judge.Instead == nil {
 		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
-			return v, nil
+			return &v, nil
 		}
 	}
-	return v, c.serverOptions(now)
+	return &v, c.serverOptions(now)
 }
 
 // askAgain puts the certificates of the session that is resumed to who wants

@@ -122,6 +122,7 @@ type clientHandshake struct {
 
 	peer          chain
 	peerKey       chainKey // in the cache of chains
+	verdict       Verification
 	certRequested bool
 	credential    *Credential  // to answer the request with; nil: none fits
 	scheme        *algo.Scheme // to sign with

@@ -108,7 +108,7 @@ type exchange struct {
 	handling bool     // it is
 	shown    bool     // the caller has seen a question
 
-	room [256]byte // for what is signed
+	room [256]byte // for what is made to be copied or signed at once
 }
 
 func (c *Core) init(p *Policy) {
