@@ -27,14 +27,7 @@ func TestNoAllocations(t *testing.T) {
 }
 
 func testNoAllocations(t *testing.T, suite uint16, padding int) {
-	roots, _ := tlstest.CA()
-	var client, server loopEnd
-	connect(t, &client, &server,
-		&baretls.ClientConfig{RootCAs: roots, CipherSuites: []uint16{suite}, RecordPadding: padding},
-		&baretls.ServerConfig{Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}, RecordPadding: padding})
-	if got := client.conn.NegotiatedCipherSuite(); got != suite {
-		t.Fatalf("suite is %s, want %s", tls.CipherSuiteName(got), tls.CipherSuiteName(suite))
-	}
+	client, server := paddedPair(t, suite, padding)
 
 	const runs = 100
 	data := make([]byte, 1000)
@@ -52,6 +45,14 @@ func testNoAllocations(t *testing.T, suite uint16, padding int) {
 			t.Fatalf("AppendEncrypted yields %d bytes, %v, want %d", len(b), err, size)
 		}
 	})
+	place := write.PayloadOffset()
+	for _, at := range []int{place, place + 1} {
+		noAllocs(t, fmt.Sprintf("Encrypt of data %d bytes behind the front of the output", at), runs, func() {
+			if n, err := write.Encrypt(out[at:at+len(data)], out[:size]); n != size || err != nil {
+				t.Fatalf("Encrypt is %d, %v, want %d", n, err, size)
+			}
+		})
+	}
 	large, room := make([]byte, 100_000), make([]byte, write.EncryptedLen(100_000))
 	noAllocs(t, "Encrypt of many records", runs, func() {
 		if n, err := write.Encrypt(large, room); n != len(room) || err != nil {
@@ -114,6 +115,20 @@ func testNoAllocations(t *testing.T, suite uint16, padding int) {
 			t.Fatalf("Records yield %d bytes, want %d", got, len(data))
 		}
 	})
+}
+
+// paddedPair is a pair after its handshake, with that suite and padding.
+func paddedPair(t *testing.T, suite uint16, padding int) (client, server *loopEnd) {
+	t.Helper()
+	roots, _ := tlstest.CA()
+	client, server = new(loopEnd), new(loopEnd)
+	connect(t, client, server,
+		&baretls.ClientConfig{RootCAs: roots, CipherSuites: []uint16{suite}, RecordPadding: padding},
+		&baretls.ServerConfig{Certificates: []tls.Certificate{tlstest.Leaf(tlstest.ECDSAP256)}, RecordPadding: padding})
+	if got := client.conn.NegotiatedCipherSuite(); got != suite {
+		t.Fatalf("suite is %s, want %s", tls.CipherSuiteName(got), tls.CipherSuiteName(suite))
+	}
+	return client, server
 }
 
 // TestNoAllocationsInHalves is the same for a connection that has been split.

@@ -54,10 +54,11 @@ func eachRecord12(b *testing.B, run func(b *testing.B, suite uint16, size int)) 
 	}
 }
 
-func BenchmarkSeal12(b *testing.B)    { eachRecord12(b, benchSeal) }
-func BenchmarkStdSeal12(b *testing.B) { eachRecord12(b, benchStdSeal) }
-func BenchmarkOpen12(b *testing.B)    { eachRecord12(b, benchOpen) }
-func BenchmarkStdOpen12(b *testing.B) { eachRecord12(b, benchStdOpen) }
+func BenchmarkSeal12(b *testing.B)        { eachRecord12(b, benchSeal) }
+func BenchmarkSealInPlace12(b *testing.B) { eachRecord12(b, benchSealInPlace) }
+func BenchmarkStdSeal12(b *testing.B)     { eachRecord12(b, benchStdSeal) }
+func BenchmarkOpen12(b *testing.B)        { eachRecord12(b, benchOpen) }
+func BenchmarkStdOpen12(b *testing.B)     { eachRecord12(b, benchStdOpen) }
 
 // benchHandshakes12 are the handshakes that are measured. The curve of an
 // ECDSA key is a group that the client has to offer (RFC 8422, Section 5.3), so

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/baretls/baretls"
+	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/tlstest"
 )
 
@@ -69,8 +70,23 @@ func BenchmarkSeal(b *testing.B) {
 
 func benchSeal(b *testing.B, suite uint16, size int) {
 	client, _ := establishedPair(b, suite)
-	write := client.quiet(b)
-	data, out := make([]byte, size), make([]byte, size+256) // a KeyUpdate fits too
+	benchEncrypt(b, client.quiet(b), make([]byte, size), sealRoom(size))
+}
+
+// BenchmarkSealInPlace encrypts data that lies in the output already.
+func BenchmarkSealInPlace(b *testing.B) {
+	eachRecord(b, func(b *testing.B, suite, size int) { benchSealInPlace(b, benchSuites[suite].id, size) })
+}
+
+func benchSealInPlace(b *testing.B, suite uint16, size int) {
+	client, _ := establishedPair(b, suite)
+	write, out := client.quiet(b), sealRoom(size)
+	benchEncrypt(b, write, out[write.PayloadOffset():][:size], out)
+}
+
+func sealRoom(size int) []byte { return make([]byte, size+256) } // a KeyUpdate fits too
+
+func benchEncrypt(b *testing.B, write baretls.WriteTraffic, data, out []byte) {
 	for b.Loop() {
 		if _, err := write.Encrypt(data, out); err != nil {
 			b.Fatal(err)
@@ -132,12 +148,15 @@ func splitPairs(b *testing.B, suite uint16) (*baretls.ReadHalf, *baretls.WriteHa
 	return r, w, from
 }
 
-// BenchmarkSealAEAD is the AEAD alone: from one memory into another, without
-// the type byte.
-func BenchmarkSealAEAD(b *testing.B) {
+// BenchmarkSealAEAD is the AEAD alone, from one memory into another: over
+// content and type, as a record has them, and NoType without the type.
+func BenchmarkSealAEAD(b *testing.B)       { benchSealAEAD(b, 1) }
+func BenchmarkSealAEADNoType(b *testing.B) { benchSealAEAD(b, 0) }
+
+func benchSealAEAD(b *testing.B, typeLen int) {
 	eachRecord(b, func(b *testing.B, suite, size int) {
 		bare := newBareAEAD(b, suite)
-		data, out, header := make([]byte, size), make([]byte, 0, size+16), make([]byte, 5)
+		data, out, header := make([]byte, size+typeLen), make([]byte, 0, size+typeLen+16), make([]byte, 5)
 		for b.Loop() {
 			bare.aead.Seal(out, bare.next(), data, header)
 		}
@@ -482,46 +501,65 @@ func BenchmarkStdResumed(b *testing.B) {
 	}
 }
 
+// benchExchanges are the key exchange of both sides by X25519: by crypto/ecdh,
+// which crypto/tls uses, and by ours, which does less (docs/decisions/0020).
+var benchExchanges = []struct {
+	name string
+	run  func()
+}{
+	{"x25519=crypto-ecdh", func() {
+		client, server := benchMust(ecdh.X25519().GenerateKey(rand.Reader)), benchMust(ecdh.X25519().GenerateKey(rand.Reader))
+		benchMust(client.ECDH(server.PublicKey()))
+		benchMust(server.ECDH(client.PublicKey()))
+	}},
+	{"x25519=baretls", func() {
+		x25519 := algo.GroupByID(tls.X25519)
+		client := benchMust(x25519.Generate(rand.Reader))
+		share, _, err := x25519.Respond(rand.Reader, client.AppendPublic(nil))
+		benchMust(client.Finish(benchMust(share, err)))
+	}},
+}
+
 // BenchmarkHandshakeFloor is the public-key cryptography alone of the first of
-// the handshakes, by the same calls of the standard library: what is left of a
-// handshake if TLS costs nothing and certificates come parsed.
+// the handshakes: what is left of it if TLS costs nothing and certificates come
+// parsed. All but the key exchange is by calls of the standard library.
 func BenchmarkHandshakeFloor(b *testing.B) {
-	b.Run(benchHandshakes[0].name, func(b *testing.B) {
-		roots, _ := tlstest.CA()
-		cert := tlstest.Leaf(benchHandshakes[0].cert)
-		intermediate, err := x509.ParseCertificate(cert.Certificate[1])
-		if err != nil {
-			b.Fatal(err)
-		}
-		pool := x509.NewCertPool()
-		pool.AddCert(intermediate)
-		options := x509.VerifyOptions{Roots: roots, Intermediates: pool, DNSName: "example.com"}
-		signer, public := cert.PrivateKey.(crypto.Signer), cert.Leaf.PublicKey.(*ecdsa.PublicKey)
-		digest := make([]byte, 32)
-		b.ReportAllocs()
-		for b.Loop() {
-			client, server := benchMust(ecdh.X25519().GenerateKey(rand.Reader)), benchMust(ecdh.X25519().GenerateKey(rand.Reader))
-			benchMust(client.ECDH(server.PublicKey()))
-			benchMust(server.ECDH(client.PublicKey()))
-			signature := benchMust(signer.Sign(rand.Reader, digest, crypto.SHA256))
-			benchMust(cert.Leaf.Verify(options))
-			if !ecdsa.VerifyASN1(public, digest, signature) {
-				b.Fatal("a signature does not verify")
+	for _, exchange := range benchExchanges {
+		b.Run(benchHandshakes[0].name+"/"+exchange.name, func(b *testing.B) {
+			roots, _ := tlstest.CA()
+			cert := tlstest.Leaf(benchHandshakes[0].cert)
+			intermediate, err := x509.ParseCertificate(cert.Certificate[1])
+			if err != nil {
+				b.Fatal(err)
 			}
-		}
-	})
+			pool := x509.NewCertPool()
+			pool.AddCert(intermediate)
+			options := x509.VerifyOptions{Roots: roots, Intermediates: pool, DNSName: "example.com"}
+			signer, public := cert.PrivateKey.(crypto.Signer), cert.Leaf.PublicKey.(*ecdsa.PublicKey)
+			digest := make([]byte, 32)
+			b.ReportAllocs()
+			for b.Loop() {
+				exchange.run()
+				signature := benchMust(signer.Sign(rand.Reader, digest, crypto.SHA256))
+				benchMust(cert.Leaf.Verify(options))
+				if !ecdsa.VerifyASN1(public, digest, signature) {
+					b.Fatal("a signature does not verify")
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkResumedFloor is the key exchange alone of a resumption, likewise.
 func BenchmarkResumedFloor(b *testing.B) {
-	b.Run(benchResumptions[0].name, func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			client, server := benchMust(ecdh.X25519().GenerateKey(rand.Reader)), benchMust(ecdh.X25519().GenerateKey(rand.Reader))
-			benchMust(client.ECDH(server.PublicKey()))
-			benchMust(server.ECDH(client.PublicKey()))
-		}
-	})
+	for _, exchange := range benchExchanges {
+		b.Run(benchResumptions[0].name+"/"+exchange.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				exchange.run()
+			}
+		})
+	}
 }
 
 // benchMust is for what cannot fail in a benchmark that makes sense.

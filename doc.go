@@ -118,7 +118,8 @@
 // CloseNotifyLen are the exact number of bytes that the call beside them
 // writes. If there is less room, the call changes nothing and returns an
 // [InsufficientSizeError] with that number. The methods that append make the
-// room themselves. Opening and sealing records allocate nothing.
+// room themselves. Opening and sealing records allocate nothing. Data that you
+// write may lie in that memory: at its PayloadOffset it is encrypted in place.
 //
 // A state is a right to do something now. Used after the connection has moved
 // on, its methods return [ErrStaleState]. Nothing is lost by looking away from

@@ -101,10 +101,20 @@ func (s MayEncryptEarlyData) EncryptedLen(n int) int {
 	return size
 }
 
+// PayloadOffset is where in out Encrypt puts the data of a record: see
+// WriteTraffic.
+func (s MayEncryptEarlyData) PayloadOffset() int {
+	if s.check() != nil {
+		return 0
+	}
+	return s.c.core.Out.ContentOffset()
+}
+
 // Encrypt encrypts all of earlyData, in as many records as it takes, to the
-// front of out and returns how many bytes that are. It is all or nothing: more
-// than BytesLeft is ErrExceededEarlyData, an out that is too small an
-// *InsufficientSizeError, and neither takes anything from the allowance.
+// front of out and returns how many bytes that are. The slices may share
+// memory, as those of WriteTraffic. It is all or nothing: more than BytesLeft
+// is ErrExceededEarlyData, an out that is too small an *InsufficientSizeError,
+// and neither takes anything from the allowance.
 func (s MayEncryptEarlyData) Encrypt(earlyData, out []byte) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err
@@ -119,7 +129,7 @@ func (s MayEncryptEarlyData) Encrypt(earlyData, out []byte) (int, error) {
 	if len(out) < n {
 		return 0, &InsufficientSizeError{n}
 	}
-	return s.c.core.SealEarlyData(out, earlyData), nil
+	return s.c.core.SealEarlyData(out[:n], earlyData), nil
 }
 
 // AppendEncrypted encrypts earlyData like Encrypt, but appends to out, which

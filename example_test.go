@@ -10,6 +10,7 @@ import (
 	"io"
 	"log"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/baretls/baretls"
@@ -358,6 +359,21 @@ func ExampleWriteTraffic() {
 	n, err := state.Encrypt(data, out)
 	fmt.Println(n, err)
 	// Output: 31 <nil>
+}
+
+// Data that is read from somewhere can be read to where it is encrypted.
+func ExampleWriteTraffic_PayloadOffset() {
+	client, _ := exampleConns()
+	file := strings.NewReader("some data")
+
+	status, _ := client.conn.ProcessTLSRecords(nil)
+	state := status.State.(baretls.WriteTraffic)
+	out := make([]byte, state.EncryptedLen(4096))
+	place := state.PayloadOffset()
+	read, _ := file.Read(out[place:][:4096])
+	n, err := state.Encrypt(out[place:][:read], out)
+	fmt.Println(place, n, err)
+	// Output: 5 31 <nil>
 }
 
 // Closing says that no more data will come. What the peer sends is still read.

@@ -57,7 +57,9 @@ func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
 // go; then the nudge to send what was encoded; then data.
 func (c *Conn) turn() State {
 	waiting := false // a record of application data is whole
-	c.follow()
+	if c.half != whole {
+		c.follow()
+	}
 	for {
 		if c.outputPending() {
 			return c.enter(atEncode, EncodeTLSData{c})
@@ -153,9 +155,9 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 	if c.need <= 0 {
 		// Rejected early data is protected, by keys that we do not have.
 		protected := c.core.In.Protected() || c.core.Skipping() && isData(b)
-		h, err := record.ParseHeader(b, protected)
-		if err != nil {
-			c.fail(c.firstRecord(err, b))
+		h, ok := record.ParseHeader(b, protected)
+		if !ok {
+			c.fail(c.firstRecord(h.Fault(), b))
 			return nil, false
 		}
 		c.need = record.HeaderLen + h.Length - len(b)

@@ -81,7 +81,7 @@ func (c *Conn) postFailure(err *Error, alert fault.Alert) {
 
 // follow notices that the other half has failed.
 func (c *Conn) follow() {
-	if c.half != whole && c.err == nil && c.core.Failed() {
+	if c.err == nil && c.core.Failed() {
 		c.failed()
 	}
 }
@@ -174,9 +174,13 @@ func (w *WriteHalf) traffic() WriteTraffic {
 // add a KeyUpdate to that, one record more.
 func (w *WriteHalf) EncryptedLen(n int) int { return w.traffic().EncryptedLen(n) }
 
+// PayloadOffset is where in out Encrypt puts the data of a record: see
+// WriteTraffic.
+func (w *WriteHalf) PayloadOffset() int { return w.traffic().PayloadOffset() }
+
 // Encrypt encrypts all of appData, in as many records as it takes, to the
-// front of out and returns how many bytes that are. A KeyUpdate that is pending
-// goes first (RFC 9846, Section 4.7.3). Errors are those of WriteTraffic's
+// front of out and returns how many bytes that are. The slices may share
+// memory, as those of WriteTraffic. A KeyUpdate that is pending goes first (RFC 9846, Section 4.7.3). Errors are those of WriteTraffic's
 // Encrypt: an out that is too small is an *InsufficientSizeError and changes
 // nothing.
 func (w *WriteHalf) Encrypt(appData, out []byte) (int, error) {

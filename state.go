@@ -168,14 +168,32 @@ func (s WriteTraffic) EncryptedLen(n int) int {
 	return s.c.core.SealedLen(n)
 }
 
+// PayloadOffset is where in out Encrypt puts the data of a record: 5 bytes
+// behind its front, 13 with AES-GCM in TLS 1.2 (RFC 9846, Section 5.2; RFC
+// 5288, Section 3). It stays the same as long as the connection lasts. Data
+// that has been written there is encrypted in place, without a copy.
+func (s WriteTraffic) PayloadOffset() int {
+	if s.check() != nil {
+		return 0
+	}
+	return s.c.core.Out.ContentOffset()
+}
+
 // Encrypt encrypts all of appData, in as many records as it takes, to the
-// front of out and returns how many bytes that are. The slices must not
-// overlap. No data is no record. An out that is too small is an
-// *InsufficientSizeError and changes nothing; ErrWriteClosed comes after
-// QueueCloseNotify, and the connection's *Error after it has failed. In TLS
-// 1.2, whose keys cannot be changed, more records than one key may protect are
-// ErrEncryptExhausted, then and for ever: nothing is written, and a
-// close_notify is the next to be encoded.
+// front of out and returns how many bytes that are. No data is no record.
+//
+// The slices may share memory. What of appData lies in the part of out that is
+// written is overwritten; the rest is left as it is. Data of one record, 16,384
+// bytes or what MaxFragmentSize and the peer's record_size_limit leave of them,
+// that begins at out[PayloadOffset()] is encrypted in place. Data of several
+// records, behind a key update that falls due, or elsewhere in that memory is
+// moved first: it costs a copy, and the result is the same.
+//
+// An out that is too small is an *InsufficientSizeError and changes nothing;
+// ErrWriteClosed comes after QueueCloseNotify, and the connection's *Error
+// after it has failed. In TLS 1.2, whose keys cannot be changed, more records
+// than one key may protect are ErrEncryptExhausted, then and for ever: nothing
+// is written, and a close_notify is the next to be encoded.
 func (s WriteTraffic) Encrypt(appData, out []byte) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err
@@ -184,10 +202,11 @@ func (s WriteTraffic) Encrypt(appData, out []byte) (int, error) {
 		s.c.exhaust()
 		return 0, ErrEncryptExhausted
 	}
-	if n := s.c.core.SealedLen(len(appData)); len(out) < n {
-		return 0, &InsufficientSizeError{n}
+	size := s.c.core.SealedLen(len(appData))
+	if len(out) < size {
+		return 0, &InsufficientSizeError{size}
 	}
-	n, err := s.c.core.SealData(out, appData)
+	n, err := s.c.core.SealData(out[:size], appData)
 	if err != nil {
 		s.c.fail(err)
 		return 0, s.c.err

@@ -9,4 +9,6 @@ require (
 
 require golang.org/x/sys v0.49.0
 
+require filippo.io/edwards25519 v1.2.0 // indirect
+
 replace github.com/baretls/baretls => ../

@@ -20,6 +20,7 @@ const (
 	nameOperations = "operations"
 	nameAEAD       = "AEAD"
 	nameAEADCopy   = "AEAD and copy"
+	nameAEADNoType = "AEAD without type"
 )
 
 // handshake is one to be measured.

@@ -186,7 +186,7 @@ func fill(t table, scenarios []scenario, e effort) ([]table, error) {
 var recordTitles = map[string]string{"seal": "Sealing records", "open": "Opening records"}
 
 var recordTexts = map[string]string{
-	"seal": "*AEAD* is `cipher.AEAD` alone, from one memory into another. *AEAD and copy* puts plaintext and type into one piece\nfirst, as RFC 9846, Section 5.2, makes necessary where the plaintext is to stay as it is. `crypto/tls` writes into\nnothing.",
+	"seal": "*baretls* encrypts data from other memory, *in place* data that lies at `PayloadOffset` of the output. *AEAD* is\n`cipher.AEAD` alone, from one memory into another, over content and type, as RFC 9846, Section 5.2, encrypts both; *without\ntype* it has a byte less, and with AES-GCM a block less where the size is a multiple of 16. *AEAD and copy* puts plaintext\nand type into one piece first, which is necessary where the plaintext is to stay as it is. `crypto/tls` writes into nothing.",
 	"open": "In place, *AEAD* alone too, which opens the type as well; with `crypto/tls`, from memory to the reader's memory. For baretls and rustls it is the turn that offers the\nrecord, the opening, and the quiet turn after it.",
 }
 

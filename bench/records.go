@@ -54,6 +54,9 @@ func versionName(version uint16) string {
 	return "1.2"
 }
 
+// nameInPlace is baretls with data that lies in the output already.
+const nameInPlace = "baretls in place"
+
 // records are the scenarios of sealing or opening records.
 type records struct {
 	pki    *pki
@@ -73,9 +76,16 @@ func (r records) scenario(work string, version uint16, s suite, size int) scenar
 			case work == "open":
 				contenders = []contender{r.open(version, s, size), openBare(s, content, aad), r.openStd(version, s, size)}
 			case version == tls.VersionTLS13:
-				contenders = []contender{r.seal(version, s, size), sealBare(s, size, aad), sealCopied(s, size), r.sealStd(version, s, size)}
+				contenders = []contender{
+					r.seal(version, s, size), r.sealInPlace(version, s, size),
+					sealBare(nameAEAD, s, content, aad), sealBare(nameAEADNoType, s, size, aad), sealCopied(s, size),
+					r.sealStd(version, s, size),
+				}
 			default:
-				contenders = []contender{r.seal(version, s, size), sealBare(s, size, aad), r.sealStd(version, s, size)}
+				contenders = []contender{
+					r.seal(version, s, size), r.sealInPlace(version, s, size), sealBare(nameAEAD, s, content, aad),
+					r.sealStd(version, s, size),
+				}
 			}
 			if r.rustls != nil {
 				contenders = append(contenders, r.rustls.contender(work, version, ecdsaKey, tls.X25519, s.name, size))
@@ -104,9 +114,23 @@ func (r records) establishedStd(version uint16, s suite) (*mixedPair, error) {
 	return m, m.accept(&m.transport, clientConfig, serverConfig)
 }
 
+// seal encrypts data that lies in memory of its own.
 func (r records) seal(version uint16, s suite, size int) contender {
-	data, out := make([]byte, size), make([]byte, size+256) // a KeyUpdate fits too
-	return contender{name: nameBaretls, run: func(n int, c *clock) error {
+	data := make([]byte, size)
+	return r.sealing(nameBaretls, version, s, size, func(baretls.WriteTraffic, []byte) []byte { return data })
+}
+
+// sealInPlace encrypts data that lies where it belongs in the output, whatever
+// it is there: what was encrypted before.
+func (r records) sealInPlace(version uint16, s suite, size int) contender {
+	return r.sealing(nameInPlace, version, s, size, func(write baretls.WriteTraffic, out []byte) []byte {
+		return out[write.PayloadOffset():][:size]
+	})
+}
+
+func (r records) sealing(name string, version uint16, s suite, size int, from func(write baretls.WriteTraffic, out []byte) []byte) contender {
+	out := make([]byte, size+256) // a KeyUpdate fits too
+	return contender{name: name, run: func(n int, c *clock) error {
 		p, err := r.established(version, s)
 		if err != nil {
 			return err
@@ -115,6 +139,7 @@ func (r records) seal(version uint16, s suite, size int) contender {
 		if err != nil {
 			return err
 		}
+		data := from(write, out)
 		c.start(client)
 		for range n {
 			if _, err := write.Encrypt(data, out); err != nil {
@@ -262,9 +287,9 @@ func (b *bare) next() []byte {
 }
 
 // sealBare is the AEAD alone, from one memory into another.
-func sealBare(s suite, size, aad int) contender {
+func sealBare(name string, s suite, size, aad int) contender {
 	data, out, header := make([]byte, size), make([]byte, 0, size+16), make([]byte, aad)
-	return contender{name: nameAEAD, run: func(n int, c *clock) error {
+	return contender{name: name, run: func(n int, c *clock) error {
 		b, err := newBare(s)
 		if err != nil {
 			return err

@@ -120,7 +120,9 @@ func (t table) part(b *strings.Builder, heading string, pick func(result) (sprea
 
 // allocations leaves out what cannot allocate.
 func (t table) allocations(b *strings.Builder) {
-	names := slices.DeleteFunc(t.contenders(), func(name string) bool { return name == nameAEAD || name == nameAEADCopy })
+	names := slices.DeleteFunc(t.contenders(), func(name string) bool {
+		return name == nameAEAD || name == nameAEADCopy || name == nameAEADNoType
+	})
 	rows := [][]string{slices.Clone(t.Labels)}
 	for _, name := range names {
 		rows[0] = append(rows[0], name+", allocations", "bytes")

@@ -7,6 +7,9 @@ require (
 	golang.org/x/crypto v0.58.0
 )
 
-require golang.org/x/sys v0.49.0 // indirect
+require (
+	filippo.io/edwards25519 v1.2.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
 
 replace github.com/baretls/baretls => ../

@@ -2,7 +2,6 @@ package algo
 
 import (
 	"crypto"
-	"crypto/ecdh"
 	"crypto/tls"
 	"io"
 
@@ -59,9 +58,9 @@ func DefaultGroups() []tls.CurveID {
 // KeyShare is the private half of a share that was offered. It is for one
 // connection: a fresh one is made for each (RFC 9846, Section 4.3.8).
 type KeyShare struct {
-	group *Group
-	ecdh  *ecdh.PrivateKey
-	kem   crypto.Decapsulator // nil: the curve alone
+	group   *Group
+	private privateKey
+	kem     crypto.Decapsulator // nil: the curve alone
 }
 
 // Generate makes a share to offer. It is a function of what rand yields.
@@ -70,9 +69,10 @@ func (g *Group) Generate(rand io.Reader) (*KeyShare, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &KeyShare{group: g, ecdh: private}
+	s := &KeyShare{group: g, private: private}
 	if g.kem != nil {
 		if s.kem, err = g.kem.generate(rand); err != nil {
+			s.Clear()
 			return nil, err
 		}
 	}
@@ -89,22 +89,16 @@ func (s *KeyShare) Classical() *KeyShare {
 	if s.kem == nil {
 		return nil
 	}
-	return &KeyShare{group: GroupByID(s.group.classical), ecdh: s.ecdh}
+	return &KeyShare{group: GroupByID(s.group.classical), private: s.private}
 }
 
 // AppendPublic appends the key_exchange to offer to b.
 func (s *KeyShare) AppendPublic(b []byte) []byte {
-	public := s.ecdh.PublicKey().Bytes()
-	switch {
-	case s.kem == nil:
-		return append(b, public...)
-	case s.group.kemFirst:
-		b = append(b, s.kem.Encapsulator().Bytes()...)
-		return append(b, public...)
-	default:
-		b = append(b, public...)
-		return append(b, s.kem.Encapsulator().Bytes()...)
+	var kemKey []byte
+	if s.kem != nil {
+		kemKey = s.kem.Encapsulator().Bytes()
 	}
+	return s.group.appendShare(b, s.private, kemKey)
 }
 
 // Finish returns the shared secret of s and the server's share, which comes
@@ -115,7 +109,7 @@ func (s *KeyShare) Finish(serverShare []byte) ([]byte, error) {
 		return nil, g.badLength(serverShare)
 	}
 	point, ciphertext := g.split(serverShare)
-	secret, err := g.curve.agree(s.ecdh, point)
+	secret, err := s.private.agree(point)
 	if err != nil {
 		return nil, fault.BadKeyShare.Because(err)
 	}
@@ -129,6 +123,13 @@ func (s *KeyShare) Finish(serverShare []byte) ([]byte, error) {
 		return nil, fault.BadKeyShare.Because(err)
 	}
 	return g.join(secret, kemSecret), nil
+}
+
+// Clear forgets the private key, as far as it is in reach, and leaves s without
+// use. What a hybrid shares with its classical half is cleared for both.
+func (s *KeyShare) Clear() {
+	s.private.clear()
+	*s = KeyShare{}
 }
 
 // Respond returns the server's share and the shared secret for a client's
@@ -152,17 +153,26 @@ func (g *Group) Respond(rand io.Reader, clientShare []byte) (serverShare, secret
 	if err != nil {
 		return nil, nil, err
 	}
-	secret, err = g.curve.agree(private, point)
+	defer private.clear()
+	secret, err = private.agree(point)
 	if err != nil {
 		return nil, nil, fault.BadKeyShare.Because(err)
 	}
-	serverShare = private.PublicKey().Bytes()
+	var ciphertext []byte
 	if encapsulator != nil {
-		kemSecret, ciphertext := encapsulator.Encapsulate()
-		serverShare = g.join(serverShare, ciphertext)
+		var kemSecret []byte
+		kemSecret, ciphertext = encapsulator.Encapsulate()
 		secret = g.join(secret, kemSecret)
 	}
-	return serverShare, secret, nil
+	return g.appendShare(make([]byte, 0, g.ServerShareLen), private, ciphertext), secret, nil
+}
+
+// appendShare appends the public key and the KEM's part, if there is one.
+func (g *Group) appendShare(b []byte, private privateKey, kem []byte) []byte {
+	if g.kemFirst {
+		return private.appendPublic(append(b, kem...))
+	}
+	return append(private.appendPublic(b), kem...)
 }
 
 // split returns the curve's and the KEM's parts of a share. The curve's has a
@@ -175,7 +185,7 @@ func (g *Group) split(share []byte) (point, kem []byte) {
 	return share[:g.curve.pointLen], share[g.curve.pointLen:]
 }
 
-// join concatenates the parts of a share or of a secret, and erases them.
+// join concatenates the parts of a secret, and erases them.
 func (g *Group) join(curve, kem []byte) []byte {
 	first, second := curve, kem
 	if g.kemFirst {

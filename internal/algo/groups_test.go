@@ -247,12 +247,13 @@ func TestBrokenReaderIsAnErrorOfThisSide(t *testing.T) {
 	for i := range groups {
 		g := &groups[i]
 		share := generate(t, g, seeded(8)).AppendPublic(nil)
+		scalarLen := map[*curve]int64{&x25519: 32, &p256: 32, &p384: 48, &p521: 66}[g.curve]
 		readers := map[string]func() io.Reader{
 			"a reader that fails":    func() io.Reader { return iotest.ErrReader(errors.New("no entropy")) },
 			"a reader that ends":     func() io.Reader { return bytes.NewReader(make([]byte, 20)) },
 			"a reader of zeros":      func() io.Reader { return constant(0) },
 			"a reader of all ones":   func() io.Reader { return constant(0xff) },
-			"a KEM seed that is cut": func() io.Reader { return io.LimitReader(seeded(9), int64(g.curve.scalarLen)+63) },
+			"a KEM seed that is cut": func() io.Reader { return io.LimitReader(seeded(9), scalarLen+63) },
 		}
 		for name, reader := range readers {
 			_, generateErr := g.Generate(reader())
@@ -279,20 +280,32 @@ func TestBrokenReaderIsAnErrorOfThisSide(t *testing.T) {
 }
 
 func TestScalarsOutOfRangeAreTriedAgain(t *testing.T) {
-	for _, c := range []*curve{&p256, &p384, &p521} {
+	for id, c := range map[tls.CurveID]struct {
+		ecdh      ecdh.Curve
+		scalarLen int
+		topMask   byte
+	}{
+		tls.CurveP256: {ecdh.P256(), 32, 0xff},
+		tls.CurveP384: {ecdh.P384(), 48, 0xff},
+		tls.CurveP521: {ecdh.P521(), 66, 0x01},
+	} {
 		reader := io.MultiReader(
 			io.LimitReader(constant(0xff), int64(c.scalarLen)),
 			io.LimitReader(constant(0), int64(c.scalarLen)),
 			bytes.NewReader(bytes.Repeat([]byte{0x55}, c.scalarLen)))
-		private, err := c.generate(reader)
+		s, err := GroupByID(id).Generate(reader)
 		if err != nil {
-			t.Errorf("%v: a scalar behind two that are out of range is not found: %v", c.ecdh, err)
+			t.Errorf("%v: a scalar behind two that are out of range is not found: %v", id, err)
 			continue
 		}
-		want := bytes.Repeat([]byte{0x55}, c.scalarLen)
-		want[0] &= c.topMask
-		if !bytes.Equal(private.Bytes(), want) {
-			t.Errorf("%v: the key is not the first scalar that is in range", c.ecdh)
+		scalar := bytes.Repeat([]byte{0x55}, c.scalarLen)
+		scalar[0] &= c.topMask
+		want, err := c.ecdh.NewPrivateKey(scalar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(s.AppendPublic(nil), want.PublicKey().Bytes()) {
+			t.Errorf("%v: the key is not the first scalar that is in range", id)
 		}
 	}
 }

@@ -173,6 +173,7 @@ func (c *Client) Forget() {
 		if c.session != nil {
 			c.session.Clear()
 		}
+		c.dropShares()
 		c.client12.forget()
 	}
 	c.resumption.Clear()

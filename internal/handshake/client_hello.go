@@ -79,11 +79,22 @@ func (c *Client) generateShares(group *algo.Group) error {
 	if err != nil {
 		return err
 	}
-	c.shares = [2]*algo.KeyShare{share, nil}
+	c.dropShares() // those of a hello that was refused
+	c.shares[0] = share
 	if half := share.Classical(); half != nil && c.retryGroup == nil && c.supports(half.Group()) {
 		c.shares[1] = half
 	}
 	return nil
+}
+
+// dropShares forgets the keys that were offered.
+func (c *clientHandshake) dropShares() {
+	for i, s := range c.shares {
+		if s != nil {
+			s.Clear()
+			c.shares[i] = nil
+		}
+	}
 }
 
 func (c *Client) supports(g *algo.Group) bool {

@@ -38,6 +38,7 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	if err := c.checkServerHello12(h); err != nil {
 		return 0, err
 	}
+	c.dropShares()
 	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil || c.asks(AskCertificate)
 	c.begin12(c.policy.suite(h.CipherSuite), h.Random, true)
 	c.TakesCCS, c.Out.Version = true, tls.VersionTLS12
@@ -182,6 +183,7 @@ func (c *Client) takeKeyExchange12(m message) (state, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer share.Clear()
 	if c.secret, err = share.Finish(ske.Public); err != nil {
 		return 0, err
 	}

@@ -98,7 +98,7 @@ func (c *Client) serverHello(m message) (state, error) {
 	if err != nil {
 		return 0, err
 	}
-	c.shares = [2]*algo.KeyShare{}
+	c.dropShares()
 	c.Facts.Group = id
 	if c.Facts.Kind == KindUnknown {
 		c.Facts.Kind = KindFull

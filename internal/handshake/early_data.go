@@ -120,6 +120,9 @@ func (c *Client) endEarlyData() {
 // SealEarlyData seals as SealData does, but under keys that cannot be updated.
 func (c *Core) SealEarlyData(dst, data []byte) int {
 	c.EarlyLeft -= uint32(len(data))
+	if len(data) > c.Out.Fragment() {
+		data = record.Aside(dst, data)
+	}
 	written := 0
 	for len(data) > 0 {
 		k := min(len(data), c.Out.Fragment())

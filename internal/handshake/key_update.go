@@ -129,32 +129,50 @@ func (c *Core) dataRecords(n int) (records, updates int) {
 	return records, updates
 }
 
+// alone reports whether n bytes of data, one at least, are one record and
+// nothing else, which is the rule.
+func (c *Core) alone(n int) bool { return n <= c.Out.Fragment() && !c.updateFirst() }
+
+// updateFirst reports whether a KeyUpdate has to go before the next data.
+func (c *Core) updateFirst() bool {
+	return c.owed&updateDue != 0 || c.Out.Left() <= 1 && c.secrets12 == nil
+}
+
 // Exhausts reports whether n bytes of data take more records than the key may
 // protect, and the key cannot be changed: TLS 1.2.
 func (c *Core) Exhausts(n int) bool {
-	if c.secrets12 == nil {
-		return false
-	}
+	return c.secrets12 != nil && c.exhausts12(n)
+}
+
+func (c *Core) exhausts12(n int) bool {
 	records, _ := c.dataRecords(n)
 	return uint64(records) >= c.Out.Left() // the last is for the close_notify
 }
 
 // SealedLen is the exact size on the wire of n bytes of application data.
 func (c *Core) SealedLen(n int) int {
-	if n <= 0 {
+	switch {
+	case n <= 0:
 		return 0
+	case c.alone(n):
+		return c.Out.RecordLen(n)
 	}
 	records, updates := c.dataRecords(n)
 	last := n - (records-1)*c.Out.Fragment()
 	return (records-1)*c.Out.RecordLen(c.Out.Fragment()) + c.Out.RecordLen(last) + updates*c.Out.RecordLen(keyUpdateLen)
 }
 
-// SealData seals data into dst, which has room for SealedLen bytes, and
-// returns that length.
+// SealData seals data into dst, which has SealedLen bytes, and returns that
+// length. They may share memory: what is one record is sealed where it lies,
+// if that is in its place; anything else is moved first.
 func (c *Core) SealData(dst, data []byte) (int, error) {
+	if len(data) > 0 && c.alone(len(data)) {
+		return c.Out.Seal(dst, record.ApplicationData, data), nil
+	}
+	data = record.Aside(dst, data)
 	written := 0
 	for len(data) > 0 {
-		if c.owed&updateDue != 0 || c.Out.Left() <= 1 && c.secrets12 == nil {
+		if c.updateFirst() {
 			n, err := c.sealKeyUpdate(dst[written:])
 			if err != nil {
 				return 0, err

@@ -278,8 +278,8 @@ func (p *pair) receive(to *side, rec []byte) {
 }
 
 func (p *pair) open(to *side, rec []byte) error {
-	if _, err := record.ParseHeader(rec, to.core.In.Protected()); err != nil {
-		return err
+	if h, ok := record.ParseHeader(rec, to.core.In.Protected()); !ok {
+		return h.Fault()
 	}
 	if record.ContentType(rec[0]) == record.ChangeCipherSpec {
 		return p.changeCipherSpec(to)

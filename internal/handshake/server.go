@@ -173,6 +173,7 @@ func (s *Server) ResumptionData() []byte {
 // Forget implements Machine.
 func (s *Server) Forget() {
 	if s.serverHandshake != nil {
+		s.server12.forget()
 		for _, session := range []*Session{s.session, s.candidate} {
 			if session != nil {
 				session.Clear()

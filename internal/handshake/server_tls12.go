@@ -24,6 +24,14 @@ type server12 struct {
 	sessionID   []byte // under which the session will be kept, if it will
 }
 
+// forget clears the key of the exchange.
+func (s *server12) forget() {
+	if s != nil && s.share != nil {
+		s.share.Clear()
+		s.share = nil
+	}
+}
+
 // Cipher suite values that say something else.
 const (
 	fallbackSCSV      = 0x5600 // RFC 7507, Section 3
@@ -288,6 +296,7 @@ func (s *Server) clientKeyExchange12(m message) (state, error) {
 		return 0, err
 	}
 	shared, err := s.share.Finish(cke.Public)
+	s.server12.forget()
 	if err != nil {
 		return 0, err
 	}

@@ -28,6 +28,7 @@ func (s *Server) clientHello12(*wire.ClientHello, message) (state, error) { retu
 func (c *Core) export12(*keyschedule.KDF, string, []byte, []byte) error { return errNoTLS12 }
 func (c *Core) forget12()                                               {}
 func (c *client12) forget()                                             {}
+func (s *server12) forget()                                             {}
 func (c *Core) trafficKeys12(*keyschedule.KDF, bool, uint64) TrafficKeys {
 	return TrafficKeys{}
 }

@@ -431,6 +431,57 @@ func TestSecretsOfTLS12AreForgotten(t *testing.T) {
 	}
 }
 
+// TestKeySharesAreForgotten: no key of an exchange outlives it, nor the end of
+// a handshake that stops anywhere before.
+func TestKeySharesAreForgotten(t *testing.T) {
+	for name, prepare := range map[string]func(*pair){
+		"TLS 1.3":              func(p *pair) {},
+		"TLS 1.3 with a retry": func(p *pair) { p.serverPolicy.Groups = groups(tls.CurveP384) },
+		"TLS 1.2":              (*pair).speak12,
+		"TLS 1.2, though both offered": func(p *pair) {
+			p.clientPolicy.speak(tls.VersionTLS12, tls.VersionTLS13)
+			p.serverPolicy.speak(tls.VersionTLS12)
+		},
+	} {
+		for records, complete := 0, false; !complete; records++ {
+			p := newPair(t)
+			prepare(p)
+			p.start()
+			seen := map[*algo.KeyShare]bool{}
+			look := func() {
+				if h := p.client.clientHandshake; h != nil {
+					seen[h.shares[0]], seen[h.shares[1]] = true, true
+				}
+				if h := p.server.serverHandshake; h != nil && h.server12 != nil {
+					seen[h.share] = true
+				}
+				delete(seen, nil)
+			}
+			look()
+			for range records {
+				from := p.c
+				if !from.core.Out.Pending() {
+					from = p.s
+				}
+				p.receive(p.other(from), sealNext(from.core))
+				look()
+			}
+			if complete = p.client.Complete && p.server.Complete; !complete {
+				p.client.Forget()
+				p.server.Forget()
+			}
+			for s := range seen {
+				if s.Group() != nil {
+					t.Errorf("%s: after %d records, a key of %s is kept", name, records, s.Group().Name)
+				}
+			}
+			if complete && len(seen) == 0 {
+				t.Errorf("%s: no key has been seen", name)
+			}
+		}
+	}
+}
+
 // Without randomness there is no handshake in TLS 1.2 either.
 func TestRandomnessThatEndsInTLS12IsOurOwnFault(t *testing.T) {
 	for n := range 64 {

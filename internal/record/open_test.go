@@ -293,8 +293,8 @@ func FuzzHeader(f *testing.F) {
 		if len(b) < HeaderLen {
 			return
 		}
-		h, err := ParseHeader(b, protected)
-		if err != nil {
+		h, ok := ParseHeader(b, protected)
+		if err := h.Fault(); !ok {
 			if fault.Of(err).Alert() == fault.InternalError {
 				t.Fatalf("bytes of the peer are called our own fault: %v", err)
 			}

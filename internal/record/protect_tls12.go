@@ -48,12 +48,17 @@ func (w *Writer) seal12(dst []byte, t ContentType, content []byte) int {
 	n := len(content)
 	size := HeaderLen + int(w.explicit) + n + TagLen
 	dst = dst[:size:size]
+	inner := dst[w.ContentOffset():]
+	// Nothing stands behind the content, so it can be sealed from where it is.
+	if overlap(dst, content) {
+		place(inner, content)
+		content = inner[:n]
+	}
 	putHeader(dst, t, 0x0303, size-HeaderLen)
 	ad := w.additionalData(dst, n)
 	nonce := w.half.next()
 	// The sequence number is a nonce that never comes twice.
-	inner := dst[HeaderLen+copy(dst[HeaderLen:HeaderLen+int(w.explicit)], nonce[4:]):]
-	copy(inner, content)
-	w.aead.Seal(inner[:0], nonce, inner[:n], ad)
+	copy(dst[HeaderLen:HeaderLen+int(w.explicit)], nonce[4:])
+	w.aead.Seal(inner[:0], nonce, content, ad)
 	return size
 }

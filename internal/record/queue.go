@@ -120,7 +120,7 @@ func (w *Writer) Drop() { w.give() }
 
 // Release gives the memory of the queue back. Nothing may be pending.
 func (w *Writer) Release() {
-	if !w.Pending() {
+	if w.backlog != nil && !w.Pending() {
 		w.give()
 	}
 }

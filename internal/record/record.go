@@ -58,26 +58,24 @@ type Header struct {
 // bytes, and judges it by what can be known without opening the record.
 // The version is only checked not to be older than SSL 3.0: Section 5.1 and
 // Appendix E want it ignored, Appendix E.5 wants such records refused.
-func ParseHeader(b []byte, protected bool) (Header, error) {
-	h := Header{
-		Type:    ContentType(b[0]),
-		Version: uint16(b[1])<<8 | uint16(b[2]),
-		Length:  int(b[3])<<8 | int(b[4]),
-	}
-	if h.Type < ChangeCipherSpec || h.Type > ApplicationData {
-		return h, fault.UnexpectedRecord.With("type %d", b[0])
-	}
-	if b[1] < 3 {
-		return h, fault.RecordVersion.With("%#04x", h.Version)
-	}
+func ParseHeader(b []byte, protected bool) (h Header, ok bool) {
+	h = Header{ContentType(b[0]), uint16(b[1])<<8 | uint16(b[2]), int(b[3])<<8 | int(b[4])}
 	limit := MaxPlaintext
 	if protected {
 		limit = MaxCiphertext
 	}
-	if h.Length > limit {
-		return h, fault.RecordOverflow.With("%d bytes", h.Length)
+	return h, h.Type-ChangeCipherSpec <= ApplicationData-ChangeCipherSpec && h.Version >= 0x0300 && h.Length <= limit
+}
+
+// Fault is what is wrong with a header that is not ok.
+func (h Header) Fault() error {
+	switch {
+	case h.Type < ChangeCipherSpec || h.Type > ApplicationData:
+		return fault.UnexpectedRecord.With("type %d", uint8(h.Type))
+	case h.Version < 0x0300:
+		return fault.RecordVersion.With("%#04x", h.Version)
 	}
-	return h, nil
+	return fault.RecordOverflow.With("%d bytes", h.Length)
 }
 
 // Keys protect the records of one direction from one key change to the next.

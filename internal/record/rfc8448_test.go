@@ -72,8 +72,8 @@ func TestTheRecordsOfRFC8448(t *testing.T) {
 					payload = trace.Bytes(key)
 				}
 				rec := trace.Bytes(key + "_record")
-				if h, err := ParseHeader(rec, true); err != nil || h.Length != len(rec)-HeaderLen {
-					t.Errorf("%s: the header of %s is read as %+v, %v", name, key, h, err)
+				if h, ok := ParseHeader(rec, true); !ok || h.Length != len(rec)-HeaderLen {
+					t.Errorf("%s: the header of %s is read as %+v, %t", name, key, h, ok)
 				}
 				typ, content, err := r.Open(bytes.Clone(rec))
 				if err != nil || typ.String() != want || !bytes.Equal(content, payload) {

@@ -46,9 +46,12 @@ func (w *Writer) RecordLen(n int) int {
 	return HeaderLen + w.padded(n) + 1 + TagLen
 }
 
+// ContentOffset is where the content of a record begins.
+func (w *Writer) ContentOffset() int { return HeaderLen + int(w.explicit) }
+
 // Seal writes content as one record to the front of dst, which must have room
-// for RecordLen bytes, and returns that length. It reads content once, before
-// it encrypts in place.
+// for RecordLen bytes, and returns that length. Protected content may lie in
+// that room; at ContentOffset it is encrypted where it is.
 func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	if w.aead == nil {
 		version := uint16(0x0303)
@@ -64,13 +67,15 @@ func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	n, padded := len(content), w.padded(len(content))
 	size := HeaderLen + padded + 1 + TagLen
 	dst = dst[:size:size]
+	inner := dst[HeaderLen : HeaderLen+padded+1]
+	place(inner, content) // first: it may lie where the header goes
 	// "The outer opaque_type field … is always set to the value 23", and the
 	// header is the additional data (RFC 9846, Section 5.2).
 	putHeader(dst, ApplicationData, 0x0303, padded+1+TagLen)
-	inner := dst[HeaderLen : HeaderLen+padded+1]
-	copy(inner, content)
 	inner[n] = byte(t)
-	clear(inner[n+1:])
+	if padded > n {
+		clear(inner[n+1:])
+	}
 	w.aead.Seal(inner[:0], w.half.next(), inner, dst[:HeaderLen])
 	return size
 }

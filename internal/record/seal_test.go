@@ -35,9 +35,9 @@ func TestWhatIsSealedOpensAtAllSizes(t *testing.T) {
 			if padding := size - Overhead - n; padding < 0 || padding >= padBlock || (n+padding)%padBlock != 0 {
 				t.Fatalf("%d bytes padded to a multiple of %d get %d of padding", n, padBlock, padding)
 			}
-			h, err := ParseHeader(buf, true)
-			if err != nil || h != (Header{ApplicationData, 0x0303, size - HeaderLen}) {
-				t.Fatalf("%d bytes padded to %d have the header %+v, %v", n, padBlock, h, err)
+			h, ok := ParseHeader(buf, true)
+			if !ok || h != (Header{ApplicationData, 0x0303, size - HeaderLen}) {
+				t.Fatalf("%d bytes padded to %d have the header %+v, %t", n, padBlock, h, ok)
 			}
 			gotType, got, err := r.Open(buf[:size])
 			if err != nil || gotType != typ || !bytes.Equal(got, content) {
