@@ -24,10 +24,10 @@ func TestHandshakeAllocations(t *testing.T) {
 		resumed        bool
 		objects, bytes int
 	}{
-		{"full", tls13, false, 130, 20_000},
-		{"resumed", tls13, true, 90, 17_500},
-		{"full in TLS 1.2", tls12, false, 140, 16_500},
-		{"resumed in TLS 1.2", tls12, true, 65, 12_000},
+		{"full", tls13, false, 120, 20_000},
+		{"resumed", tls13, true, 75, 17_000},
+		{"full in TLS 1.2", tls12, false, 125, 16_000},
+		{"resumed in TLS 1.2", tls12, true, 60, 12_000},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			roots, _ := tlstest.CA()
