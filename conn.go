@@ -88,9 +88,8 @@ func sessionKey(policy *handshake.ClientPolicy, serverName string) string {
 	if policy.Sessions == nil {
 		return ""
 	}
-	d := newDigest("client session")
-	d.add(policy.Scope)
-	d.add([]byte(serverName))
+	var room [512]byte // on the stack: this is done for each connection
+	d := digest(room[:0]).add([]byte("baretls client session")).add(policy.Scope).add([]byte(serverName))
 	key := d.sum()
 	return string(key[:])
 }

@@ -64,8 +64,8 @@ func (ch *chain) staple(entry wire.CertificateEntry) {
 }
 
 // verification is what the peer can be judged by.
-func (ch *chain) verification(serverName string, now time.Time) *Verification {
-	return &Verification{
+func (ch *chain) verification(serverName string, now time.Time) Verification {
+	return Verification{
 		Certificates: ch.certs,
 		ServerName:   serverName,
 		OCSPResponse: ch.ocsp,
@@ -119,7 +119,10 @@ func (c *Client) parseServer(entries iter.Seq[wire.CertificateEntry]) error {
 	if !c.caches() {
 		return c.peer.parse(entries)
 	}
-	c.peerKey = newChainKey(c.Facts.ServerName, entries)
+	c.peerKey = chainKey{serverName: c.Facts.ServerName}
+	for entry := range entries {
+		c.peerKey.add(entry.Data)
+	}
 	v := c.policy.verified.get(c.peerKey)
 	if v == nil {
 		return c.peer.parse(entries)
@@ -141,10 +144,14 @@ func (c *Client) caches() bool {
 // judgeServer applies the client's policy to the server's certificates.
 func (c *Client) judgeServer(then func() (state, error)) (state, error) {
 	now := c.policy.Now()
-	v := c.peer.verification(c.Facts.ServerName, now)
-	opts := c.serverOptions(now)
-	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains != nil {
-		opts = nil
+	v := &c.verdict
+	if c.asks(AskPeerCertificate) { // who may look at it for longer
+		v = new(Verification)
+	}
+	*v = c.peer.verification(c.Facts.ServerName, now)
+	var opts *x509.VerifyOptions
+	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains == nil {
+		opts = c.serverOptions(now)
 	}
 	return c.judge(&c.policy.Judge, v, opts, false, func(err error) (state, error) {
 		if err != nil {
@@ -183,10 +190,10 @@ func (c *Client) verificationOf(s *Session) (*Verification, *x509.VerifyOptions)
 	v := (&chain{certs: s.certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
 	if c.policy.Judge.Instead == nil {
 		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
-			return v, nil
+			return &v, nil
 		}
 	}
-	return v, c.serverOptions(now)
+	return &v, c.serverOptions(now)
 }
 
 // askAgain puts the certificates of the session that is resumed to who wants
@@ -284,13 +291,13 @@ const (
 	clientContext = "TLS 1.3, client CertificateVerify"
 )
 
+// spaces, 64 of them, are what signed contents begin with.
+const spaces = "                                                                "
+
 // signedContent is what a CertificateVerify signs: the transcript reaches up
-// to the Certificate.
+// to the Certificate. It is in memory that the next signature takes.
 func (c *Core) signedContent(context string) []byte {
-	b := make([]byte, 64, 64+len(context)+1+64)
-	for i := range b {
-		b[i] = ' '
-	}
+	b := append(c.room[:0], spaces...)
 	b = append(b, context...)
 	b = append(b, 0)
 	return append(b, c.transcript.Sum()...)

@@ -103,15 +103,16 @@ type exchange struct {
 
 	sentCCS bool
 
-	made     [4]record.Keys // two of the handshake and two of the application
-	keysMade uint8
-
 	question Question // that waits for its answer; nil: none
 	on       kind     // of message that is or was handled last
+	handling bool     // it is
+	shown    bool     // the caller has seen a question
+
+	room [256]byte // for what is made to be copied or signed at once
 }
 
 func (c *Core) init(p *Policy) {
-	c.exchange = new(exchange)
+	c.exchange = exchanges.take()
 	c.adopt(p)
 }
 
@@ -125,8 +126,8 @@ func (c *Core) adopt(p *Policy) {
 func (c *Core) start(suite *algo.Suite) {
 	c.suite = suite
 	c.Facts.Suite = suite.ID
-	c.kdf = keyschedule.NewKDF(suite.NewHash)
-	c.transcript.Start(suite.NewHash)
+	c.kdf = c.policy.takeKDF(suite)
+	c.transcript.Start(c.kdf)
 }
 
 // send queues the handshake message that b has from start on, and adds it to
@@ -150,27 +151,15 @@ func (c *Core) sendCCS() {
 	}
 }
 
-// newKeys returns memory for keys: of the handshake's own as long as it lasts.
-func (c *Core) newKeys() *record.Keys {
-	if x := c.exchange; x != nil && int(x.keysMade) < len(x.made) {
-		x.keysMade++
-		return &x.made[x.keysMade-1]
-	}
-	return new(record.Keys)
-}
-
 // keys are the record keys that secret makes (Section 7.3).
-func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
-	k := c.newKeys()
+func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (k record.Keys, err error) {
 	k.Limit, k.Fragment = c.policy.keyLimit(suite), int(c.fragment)
 	secret.IV(kdf, k.IV[:])
 	key := secret.LendKey(kdf, suite.KeyLen)
 	defer clear(key)
-	aead, err := suite.NewAEAD(key)
-	if err != nil {
-		return nil, fault.Internal.Because(err)
+	if k.AEAD, err = suite.NewAEAD(key); err != nil {
+		return k, fault.Internal.Because(err)
 	}
-	k.AEAD = aead
 	return k, nil
 }
 
@@ -179,7 +168,7 @@ func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
 	if err != nil {
 		return err
 	}
-	return c.In.SetKeys(k)
+	return c.In.SetKeys(&k)
 }
 
 func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
@@ -187,7 +176,7 @@ func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
 	if err != nil {
 		return err
 	}
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	return nil
 }
 
@@ -223,22 +212,19 @@ func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret
 
 // drop forgets what only the handshake needed, clearing its secrets.
 func (c *Core) drop() {
-	if x := c.exchange; x != nil {
-		if x.question != nil {
-			x.question.settled().withdraw()
-		}
-		x.early.Clear()
-		x.earlyExporter.Clear()
-		x.handshake.Clear()
-		x.main.Clear()
-		x.clientHS.Clear()
-		x.serverHS.Clear()
-		x.transcript.Clear()
-		if x.kdf != nil {
-			x.kdf.Clear()
-		}
-		c.exchange = nil
+	x := c.exchange
+	if x == nil {
+		return
 	}
+	if x.question != nil {
+		x.question.settled().withdraw()
+	}
+	if x.kdf != nil {
+		c.policy.giveKDF(x.kdf)
+	}
+	seen := c.seen()
+	c.exchange = nil
+	exchanges.give(x, seen)
 }
 
 // Forget is Machine.Forget for what both roles have.
@@ -265,15 +251,15 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 		c.Facts.EarlyData != EarlyDataOffered && c.Facts.EarlyData != EarlyDataAccepted {
 		return false, nil
 	}
-	kdf := keyschedule.NewKDF(c.earlySuite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.earlySuite)
+	defer c.policy.giveKDF(kdf)
 	return true, c.earlyExporter.Export(kdf, label, context, out)
 }
 
 // Export computes keying material (RFC 9846, Section 7.5).
 func (c *Core) Export(label string, context, out []byte) error {
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.suite)
+	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.export12(kdf, label, context, out)
 	}

@@ -58,10 +58,10 @@ func (c *Client) openEarlyData(hello []byte) error {
 	// first ClientHello" (Appendix E.4).
 	c.sendCCS()
 	suite := algo.SuiteByID(c.session.Suite)
-	kdf := keyschedule.NewKDF(suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(suite)
+	defer c.policy.giveKDF(kdf)
 	var transcript keyschedule.Transcript
-	transcript.Start(suite.NewHash)
+	transcript.Start(kdf)
 	transcript.Add(hello)
 	hash := transcript.Sum()
 	secret := c.early.ClientTraffic(kdf, hash)
@@ -77,7 +77,7 @@ func (c *Client) openEarlyData(hello []byte) error {
 	if err != nil {
 		return err
 	}
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	c.EarlyWrite = true
 	return nil
 }
@@ -162,9 +162,6 @@ type Replays interface {
 
 // decideEarlyData accepts or rejects what the hello announces.
 func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (state, error)) (state, error) {
-	if !h.Has.Has(wire.ExtEarlyData) {
-		return then()
-	}
 	decided := func(accept bool) (state, error) {
 		if accept {
 			s.Facts.EarlyData = EarlyDataAccepted

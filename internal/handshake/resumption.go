@@ -90,13 +90,13 @@ func (c *Client) setPSK() {
 // 4.3.11.2. The transcript holds what came before the hello.
 func (c *Client) sealBinder(hello []byte) {
 	suite := algo.SuiteByID(c.session.Suite)
-	kdf := keyschedule.NewKDF(suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(suite)
+	defer c.policy.giveKDF(kdf)
 	truncated := hello[:len(hello)-2-1-len(c.session.PSK)]
 	var first keyschedule.Transcript
 	transcript := &c.transcript
 	if !transcript.Started() {
-		first.Start(suite.NewHash)
+		first.Start(kdf)
 		transcript = &first
 	}
 	c.early = kdf.EarlySecret(c.session.PSK)
@@ -159,12 +159,14 @@ type Tickets interface {
 // maxIdentities is how many of the client's PSKs a server looks at.
 const maxIdentities = 4
 
+// mayResume reports whether there is a PSK to look at.
+func (s *Server) mayResume(h *wire.ClientHello) bool {
+	return s.policy.Tickets != nil && !s.ignorePSK && h.Has.Has(wire.ExtPreSharedKey) && slices.Contains(h.PSKKeyExchangeModes, pskDHE)
+}
+
 // chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
 // SHOULD simply be ignored"; the binder of the chosen one must be right.
 func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message, then func() (state, error)) (state, error) {
-	if s.policy.Tickets == nil || s.ignorePSK || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
-		return then()
-	}
 	var offers []psk
 	for ticket, age := range h.PreSharedKey.Identities.All() {
 		if offers = append(offers, psk{ticket, age}); len(offers) == maxIdentities {

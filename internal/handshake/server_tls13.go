@@ -70,13 +70,13 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 	if err != nil {
 		return err
 	}
-	var random [32]byte
-	if err := s.policy.random(random[:]); err != nil {
+	random := s.room[:32]
+	if err := s.policy.random(random); err != nil {
 		return err
 	}
 	hello := wire.ServerHello{
 		LegacyVersion:    tls.VersionTLS12,
-		Random:           random[:],
+		Random:           random,
 		SessionID:        h.SessionID,
 		CipherSuite:      ch.suite.ID,
 		Has:              1<<wire.ExtSupportedVersions | 1<<wire.ExtKeyShare,
@@ -174,7 +174,7 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.sendTickets(); err != nil {
 		return 0, err
 	}
-	s.serverHandshake = nil
-	s.Core.drop()
+	s.ends()
+	s.drop()
 	return serverConnected, nil
 }
