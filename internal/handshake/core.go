@@ -114,7 +114,7 @@ func (c *Core) init(p *Policy) {
 
 func (c *Core) adopt(p *Policy) {
 	c.policy = p
-	c.In.Limit = p.MaxMessage
+	c.In.Limit = int32(p.MaxMessage)
 	c.Out.Init(p.Fragment, p.PadBlock)
 }
 
