@@ -302,7 +302,7 @@ func (c *Client) finished12(m message) (state, error) {
 	if c.resumed {
 		c.sendFinished12(&c.handshake12)
 	} else {
-		c.Facts.PeerCertificates = c.peer.certs
+		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	}
 	c.keepSession12()

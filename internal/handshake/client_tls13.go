@@ -221,7 +221,7 @@ func (c *Client) finish() (state, error) {
 		return 0, err
 	}
 	if !c.resumed {
-		c.Facts.PeerCertificates = c.peer.certs
+		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	} else {
 		c.session.Clear()

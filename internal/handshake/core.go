@@ -1,9 +1,11 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -61,10 +63,34 @@ type Facts struct {
 	ALPN       string
 	ServerName string
 
+	*Peer // never nil
+}
+
+// Peer is what is known of a peer by its certificates. It is not changed once it
+// is made: connections to one server share it.
+type Peer struct {
 	PeerCertificates []*x509.Certificate
 	VerifiedChains   [][]*x509.Certificate
 	OCSPResponse     []byte
 	SCTs             [][]byte
+}
+
+// nobody is a peer without certificates.
+var nobody Peer
+
+// like returns known if that says the same as p.
+func (p Peer) like(known *Peer) *Peer {
+	if known != nil && identical(p.PeerCertificates, known.PeerCertificates) && identical(p.VerifiedChains, known.VerifiedChains) &&
+		bytes.Equal(p.OCSPResponse, known.OCSPResponse) && slices.EqualFunc(p.SCTs, known.SCTs, bytes.Equal) {
+		return known
+	}
+	another := p // so that nothing is allocated above
+	return &another
+}
+
+// identical reports whether a and b are the same memory.
+func identical[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Kind tells how a handshake went.
@@ -109,6 +135,7 @@ type exchange struct {
 
 func (c *Core) init(p *Policy) {
 	c.exchange = new(exchange)
+	c.Facts.Peer = &nobody
 	c.adopt(p)
 }
 

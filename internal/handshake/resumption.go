@@ -134,11 +134,8 @@ func (c *Client) resume(h *wire.ServerHello) error {
 // takeOver takes what the session knows of the server.
 func (c *Client) takeOver(s *Session) {
 	c.Facts.Kind = c.Facts.Kind.resumed()
-	c.Facts.PeerCertificates = s.certs
-	c.Facts.VerifiedChains = s.chains
+	c.Facts.Peer = s.peer
 	c.Facts.PeerScheme = s.Scheme
-	c.Facts.OCSPResponse = s.OCSP
-	c.Facts.SCTs = s.SCTs
 }
 
 // Tickets is how a server turns a session into a ticket and back.
@@ -252,8 +249,9 @@ func (s *Server) checkBinder(h *wire.ClientHello, m message) error {
 // resume takes over what the session knows of the client.
 func (s *Server) resume() {
 	s.Facts.Kind = s.Facts.Kind.resumed()
-	s.Facts.PeerCertificates = s.session.certs
-	s.Facts.VerifiedChains = s.session.chains
+	if s.session.peer != nil {
+		s.Facts.Peer = s.session.peer
+	}
 	s.Facts.PeerScheme = s.session.Scheme
 	if len(s.session.AppData) > 0 {
 		s.resumed = &Session{AppData: bytes.Clone(s.session.AppData)}
@@ -273,8 +271,7 @@ func (c *Core) newSession(now time.Time) *Session {
 		ServerName: c.Facts.ServerName,
 		ALPN:       c.Facts.ALPN,
 		PSK:        make([]byte, secretLen(c.suite)),
-		certs:      c.Facts.PeerCertificates,
-		chains:     c.Facts.VerifiedChains,
+		peer:       c.Facts.Peer,
 	}
 	for _, cert := range c.Facts.PeerCertificates {
 		s.PeerChain = append(s.PeerChain, cert.Raw)

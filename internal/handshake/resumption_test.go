@@ -299,17 +299,17 @@ func TestSessionsThatAClientPassesOver(t *testing.T) {
 			p.clientPolicy.Now = func() time.Time { return tlstest.NotAfter.AddDate(2, 0, 0) }
 			last(p).Created, last(p).Origin = p.clientPolicy.Now(), p.clientPolicy.Now()
 		}, false},
-		{"it came from a store and its chain verifies", func(p *pair) { last(p).certs, last(p).chains = nil, nil }, true},
+		{"it came from a store and its chain verifies", func(p *pair) { last(p).peer = nil }, true},
 		{"it came from a store and its chain does not verify", func(p *pair) {
-			last(p).certs, last(p).chains = nil, nil
+			last(p).peer = nil
 			p.clientPolicy.Roots = x509.NewCertPool()
 		}, false},
 		{"it came from a store and its chain is of another name", func(p *pair) {
-			last(p).certs, last(p).chains = nil, nil
+			last(p).peer = nil
 			last(p).PeerChain = tlstest.Leaf(tlstest.ECDSAP256, "example.net").Certificate
 		}, false},
 		{"it came from a store and its chain does not parse", func(p *pair) {
-			last(p).certs, last(p).chains = nil, nil
+			last(p).peer = nil
 			last(p).PeerChain = [][]byte{[]byte("certificate")}
 		}, false},
 		{"the application refuses the server by now", func(p *pair) {

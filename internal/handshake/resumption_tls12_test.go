@@ -276,7 +276,7 @@ func TestSessionsOfTLS12ThatAClientPassesOver(t *testing.T) {
 		{"it has expired", func(p *pair) { last(p).Created = last(p).Created.Add(-8 * 24 * time.Hour) }, false},
 		{"the server is not trusted any more", func(p *pair) {
 			p.clientPolicy.Roots = x509.NewCertPool()
-			last(p).chains = nil
+			last(p).peer = nil
 		}, false},
 		{"the application refuses the server", func(p *pair) {
 			p.clientPolicy.Judge.After = func(*Verification) error { return errors.New("not any more") }

@@ -327,7 +327,7 @@ func TestRFC8448AsClient(t *testing.T) {
 		}, func(m message) {
 			tr.verify(c.signedContent(serverContext), m, "certificate")
 			c.transcript.Add(m.raw)
-			c.state = clientWaitFinished
+			c.peer.shown, c.state = &nobody, clientWaitFinished
 		})
 		if c.State() != "CONNECTED" {
 			t.Fatalf("after the server's flight the client is in %s", c.State())

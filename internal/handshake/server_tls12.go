@@ -329,7 +329,7 @@ func (s *Server) certificateVerify12(m message) (state, error) {
 	}
 	s.add12(&s.handshake12, m.raw)
 	s.Facts.PeerScheme = scheme.ID
-	s.Facts.PeerCertificates = s.peer.certs
+	s.Facts.Peer = s.peer.shown
 	return serverWait12CCS, nil
 }
 
