@@ -160,9 +160,9 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // an empty one, and without extended_main_secret it is ErrExportWithoutEMS
 // (RFC 7627, Section 5.4).
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if c.link != nil { // the secrets may go while we use them
-		c.link.exporters.Lock()
-		defer c.link.exporters.Unlock()
+	if l := c.link(); l != nil { // the secrets may go while we use them
+		l.exporters.Lock()
+		defer l.exporters.Unlock()
 	}
 	switch err := c.failure(); {
 	case err != nil:
