@@ -125,7 +125,7 @@ func Stale[Q any, P interface {
 
 // ask puts a question, and leaves the handler.
 func (c *Core) ask(q Question) (state, error) {
-	c.question = q
+	c.question, c.shown = q, true
 	return asked, nil
 }
 

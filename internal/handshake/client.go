@@ -124,7 +124,7 @@ type clientHandshake struct {
 	credential    *Credential  // to answer the request with; nil: none fits
 	scheme        *algo.Scheme // to sign with
 
-	*client12 // nil unless TLS 1.2 was chosen
+	client12 // unless TLS 1.3 was chosen
 }
 
 // Init makes c a client of the server of that name, a DNS name or an IP
@@ -133,7 +133,7 @@ type clientHandshake struct {
 func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) error {
 	c.sessionKey = sessionKey
 	c.policy = policy
-	c.clientHandshake = new(clientHandshake)
+	c.clientHandshake = clientHandshakes.take()
 	c.Core.init(&policy.Policy)
 	c.Facts.ServerName = serverName
 	c.TakesCCS, c.TakesWarnings = policy.TLS13, policy.TLS12
@@ -147,16 +147,17 @@ func (c *Client) Handle(raw []byte) error { return c.handle(classify(raw)) }
 func (c *Client) ChangeCipherSpec() error { return c.handle(message{kind: changeCipherSpec}) }
 
 func (c *Client) handle(m message) (err error) {
-	if c.exchange != nil {
-		c.on = m.kind
-	}
+	c.begins(m.kind)
 	c.state, err = clientTable.handle(c, c.state, m)
+	c.ends()
 	return err
 }
 
 // Resume implements Machine.
 func (c *Client) Resume() (err error) {
+	c.begins(c.on)
 	c.state, err = clientTable.resume(c.state, c.on, c.answered())
+	c.ends()
 	return err
 }
 
@@ -170,10 +171,19 @@ func (c *Client) Forget() {
 			c.session.Clear()
 		}
 		c.client12.forget()
-		c.clientHandshake = nil
 	}
 	c.resumption.Clear()
+	c.drop()
 	c.Core.Forget()
+}
+
+// drop forgets what only the handshake needed.
+func (c *Client) drop() {
+	if x := c.clientHandshake; x != nil {
+		c.clientHandshake = nil
+		clientHandshakes.give(x, c.seen())
+	}
+	c.Core.drop()
 }
 
 // PrepareAlert implements Machine: "If clients need to send such alerts, they

@@ -29,9 +29,7 @@ type client12 struct {
 
 // forget clears the shared secret of a handshake that has failed.
 func (c *client12) forget() {
-	if c != nil {
-		clear(c.secret)
-	}
+	clear(c.secret)
 }
 
 // serverHello12 takes a ServerHello without supported_versions: the fork to
@@ -40,7 +38,6 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	if err := c.checkServerHello12(h); err != nil {
 		return 0, err
 	}
-	c.client12 = new(client12)
 	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil || c.asks(AskCertificate)
 	c.begin12(c.policy.suite(h.CipherSuite), h.Random, true)
 	c.TakesCCS, c.Out.Version = true, tls.VersionTLS12
@@ -306,8 +303,8 @@ func (c *Client) finished12(m message) (state, error) {
 		c.origin = c.policy.Now().UnixMilli()
 	}
 	c.keepSession12()
-	c.clientHandshake = nil
 	c.connected12()
+	c.drop()
 	return clientConnected12, nil
 }
 

@@ -227,7 +227,7 @@ func (c *Client) finish() (state, error) {
 		c.session.Clear()
 	}
 	c.MayRead, c.MayWrite, c.Complete = true, true, true
-	c.clientHandshake = nil
-	c.Core.drop()
+	c.ends()
+	c.drop()
 	return clientConnected, nil
 }

@@ -131,10 +131,14 @@ type exchange struct {
 
 	question Question // that waits for its answer; nil: none
 	on       kind     // of message that is or was handled last
+	handling bool     // it is
+	shown    bool     // the caller has seen a question
+
+	room [256]byte // for what is signed
 }
 
 func (c *Core) init(p *Policy) {
-	c.exchange = new(exchange)
+	c.exchange = exchanges.take()
 	c.Facts.Peer = &nobody
 	c.adopt(p)
 }
@@ -149,8 +153,8 @@ func (c *Core) adopt(p *Policy) {
 func (c *Core) start(suite *algo.Suite) {
 	c.suite = suite
 	c.Facts.Suite = suite.ID
-	c.kdf = keyschedule.NewKDF(suite.NewHash)
-	c.transcript.Start(suite.NewHash)
+	c.kdf = c.policy.takeKDF(suite)
+	c.transcript.Start(c.kdf)
 }
 
 // send queues the handshake message that b has from start on, and adds it to
@@ -235,22 +239,19 @@ func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret
 
 // drop forgets what only the handshake needed, clearing its secrets.
 func (c *Core) drop() {
-	if x := c.exchange; x != nil {
-		if x.question != nil {
-			x.question.settled().withdraw()
-		}
-		x.early.Clear()
-		x.earlyExporter.Clear()
-		x.handshake.Clear()
-		x.main.Clear()
-		x.clientHS.Clear()
-		x.serverHS.Clear()
-		x.transcript.Clear()
-		if x.kdf != nil {
-			x.kdf.Clear()
-		}
-		c.exchange = nil
+	x := c.exchange
+	if x == nil {
+		return
 	}
+	if x.question != nil {
+		x.question.settled().withdraw()
+	}
+	if x.kdf != nil {
+		c.policy.giveKDF(x.kdf)
+	}
+	seen := c.seen()
+	c.exchange = nil
+	exchanges.give(x, seen)
 }
 
 // Forget is Machine.Forget for what both roles have.
@@ -277,15 +278,15 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 		c.Facts.EarlyData != EarlyDataOffered && c.Facts.EarlyData != EarlyDataAccepted {
 		return false, nil
 	}
-	kdf := keyschedule.NewKDF(c.earlySuite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.earlySuite)
+	defer c.policy.giveKDF(kdf)
 	return true, c.earlyExporter.Export(kdf, label, context, out)
 }
 
 // Export computes keying material (RFC 9846, Section 7.5).
 func (c *Core) Export(label string, context, out []byte) error {
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.suite)
+	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.export12(kdf, label, context, out)
 	}

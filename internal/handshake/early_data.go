@@ -58,10 +58,10 @@ func (c *Client) openEarlyData(hello []byte) error {
 	// first ClientHello" (Appendix E.4).
 	c.sendCCS()
 	suite := algo.SuiteByID(c.session.Suite)
-	kdf := keyschedule.NewKDF(suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(suite)
+	defer c.policy.giveKDF(kdf)
 	var transcript keyschedule.Transcript
-	transcript.Start(suite.NewHash)
+	transcript.Start(kdf)
 	transcript.Add(hello)
 	hash := transcript.Sum()
 	secret := c.early.ClientTraffic(kdf, hash)

@@ -18,8 +18,8 @@ func (c *Core) ReadKeys() TrafficKeys { return c.trafficKeys(&c.readSecret, c.In
 func (c *Core) WriteKeys() TrafficKeys { return c.trafficKeys(&c.writeSecret, c.Out.Seq()) }
 
 func (c *Core) trafficKeys(secret *keyschedule.TrafficSecret, sequence uint64) TrafficKeys {
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.suite)
+	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.trafficKeys12(kdf, secret == &c.writeSecret, sequence)
 	}

@@ -45,8 +45,8 @@ func (c *Core) keyUpdate(m message) error {
 			return fault.TooManyKeyUpdates
 		}
 	}
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.suite)
+	defer c.policy.giveKDF(kdf)
 	next := c.readSecret.Next(kdf)
 	k, err := c.keys(c.suite, kdf, &next)
 	if err != nil {
@@ -89,8 +89,8 @@ func (c *Core) nextWriteKeys() (k record.Keys, err error) {
 	if c.writeEpoch == maxWriteEpoch {
 		return k, fault.KeyLimitReached
 	}
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.suite)
+	defer c.policy.giveKDF(kdf)
 	next := c.writeSecret.Next(kdf)
 	if k, err = c.keys(c.suite, kdf, &next); err != nil {
 		return k, err

@@ -39,9 +39,11 @@ type Policy struct {
 	schemes wire.Uint16s // Schemes, encoded
 
 	// TestingRewrite, if set, replaces every handshake message that is about
-	// to be sent. TestingKeyLimit replaces the suites' limits.
+	// to be sent. TestingKeyLimit replaces the suites' limits. TestingNoPools
+	// leaves all memory to the collector, and makes all KDFs.
 	TestingRewrite  func(t wire.MessageType, message []byte) []byte
 	TestingKeyLimit uint64
+	TestingNoPools  bool
 }
 
 // ClientPolicy is a client's.

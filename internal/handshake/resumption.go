@@ -90,13 +90,13 @@ func (c *Client) setPSK() {
 // 4.3.11.2. The transcript holds what came before the hello.
 func (c *Client) sealBinder(hello []byte) {
 	suite := algo.SuiteByID(c.session.Suite)
-	kdf := keyschedule.NewKDF(suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(suite)
+	defer c.policy.giveKDF(kdf)
 	truncated := hello[:len(hello)-2-1-len(c.session.PSK)]
 	var first keyschedule.Transcript
 	transcript := &c.transcript
 	if !transcript.Started() {
-		first.Start(suite.NewHash)
+		first.Start(kdf)
 		transcript = &first
 	}
 	c.early = kdf.EarlySecret(c.session.PSK)

@@ -554,7 +554,7 @@ func (p *pair) offering(sessions ...*Session) func([]byte) []byte {
 			var first keyschedule.Transcript
 			transcript := &p.client.transcript
 			if !transcript.Started() {
-				first.Start(suite.NewHash)
+				first.Start(kdf)
 				transcript = &first
 			}
 			early := kdf.EarlySecret(s.PSK)

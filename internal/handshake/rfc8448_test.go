@@ -164,7 +164,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 			tr.check("client_early_traffic_secret", early.Bytes())
 			tr.check("early_exporter_secret", c.earlyExporter.Bytes())
 			var empty keyschedule.Transcript
-			empty.Start(c.suite.NewHash)
+			empty.Start(keyschedule.NewKDF(c.suite.NewHash))
 			binder := c.early.Binder(c.kdf, false)
 			tr.check("binder_hash", empty.SumWith(tr.Bytes("client_hello_prefix")))
 			tr.check("binder", binder.MAC(c.kdf, nil, empty.SumWith(tr.Bytes("client_hello_prefix"))))
@@ -501,11 +501,11 @@ func TestRFC8448AsServer(t *testing.T) {
 			// second hello goes the way of any other.
 			raw := tr.Bytes("client_hello_2")
 			expectReason(t, s.Handle(raw), fault.HelloChanged, "a cookie that nobody sent")
-			var h wire.ClientHello
-			must(s.parseHello(&h, classify(raw)))
-			ch, err := s.choose(&h)
+			h, err := s.parseHello(classify(raw))
 			must(err)
-			if s.state, err = s.afterRetry(&h, &ch, classify(raw)); err != nil {
+			ch, err := s.choose(h)
+			must(err)
+			if s.state, err = s.afterRetry(h, &ch, classify(raw)); err != nil {
 				t.Fatal(err)
 			}
 		} else {

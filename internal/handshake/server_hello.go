@@ -21,12 +21,12 @@ type choice struct {
 // clientHello answers the first hello: with the server's flight, or with a
 // HelloRetryRequest.
 func (s *Server) clientHello(m message) (state, error) {
-	var h wire.ClientHello
 	m = s.keep(m)
-	if err := s.parseHello(&h, m); err != nil {
+	h, err := s.parseHello(m)
+	if err != nil {
 		return 0, err
 	}
-	return s.askHello(&h, m, func() (state, error) { return s.firstHello(&h, m) })
+	return s.askHello(h, m, func() (state, error) { return s.firstHello(h, m) })
 }
 
 func (s *Server) firstHello(h *wire.ClientHello, m message) (state, error) {
@@ -74,13 +74,15 @@ func (s *Server) accept(h *wire.ClientHello, ch *choice, m message) (state, erro
 }
 
 // parseHello reads a hello of any version.
-func (s *Server) parseHello(h *wire.ClientHello, m message) error {
+func (s *Server) parseHello(m message) (*wire.ClientHello, error) {
+	h := hellos.take()
+	s.hello = h
 	if err := h.Parse(m.body()); err != nil {
-		return err
+		return nil, err
 	}
 	copy(s.clientRandom[:], h.Random)
 	s.TakesCCS = true
-	return nil
+	return h, nil
 }
 
 // chooseVersion is version negotiation: RFC 9846, Section 4.3.1 and Appendix

@@ -41,7 +41,7 @@ func (s *Server) clientHello12(h *wire.ClientHello, m message) (state, error) {
 	if err := s.chooseProtocol(h); err != nil {
 		return 0, err
 	}
-	s.server12 = new(server12)
+	s.server12 = servers12.take()
 	s.Facts.Version = tls.VersionTLS12
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		s.limitRecords(h.RecordSizeLimit)
@@ -349,8 +349,8 @@ func (s *Server) finished12(m message) (state, error) {
 		s.sendFinished12(&s.handshake12)
 	}
 	s.keepSession12()
-	s.serverHandshake = nil
 	s.connected12()
+	s.drop()
 	return serverConnected12, nil
 }
 

@@ -174,7 +174,7 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.sendTickets(); err != nil {
 		return 0, err
 	}
-	s.serverHandshake = nil
-	s.Core.drop()
+	s.ends()
+	s.drop()
 	return serverConnected, nil
 }

@@ -146,7 +146,7 @@ func (c *Core) checkFinished12(h *handshake12, m message) error {
 // connected12 ends the handshake.
 func (c *Core) connected12() {
 	c.MayRead, c.MayWrite, c.Complete = true, true, true
-	c.drop()
+	c.ends()
 }
 
 // checkSignature12 checks a signature of the peer over content, by what it was
