@@ -74,22 +74,10 @@ func NewClient(config *ClientConfig, serverName string) (*ClientConn, error) {
 	}
 	c := new(ClientConn)
 	c.Conn.core, c.Conn.machine = &c.client.Core, &c.client
-	if err := c.client.Init(policy, name, sni, sessionKey(policy, name)); err != nil {
+	if err := c.client.Init(policy, name, sni); err != nil {
 		return nil, localError(err)
 	}
 	return c, nil
-}
-
-// sessionKey is what a session to the server of that name is kept under.
-func sessionKey(policy *handshake.ClientPolicy, serverName string) string {
-	if policy.Sessions == nil {
-		return ""
-	}
-	d := newDigest("client session")
-	d.add(policy.Scope)
-	d.add([]byte(serverName))
-	key := d.sum()
-	return string(key[:])
 }
 
 // ServerConn is a server's connection: a Conn and what only a server has.

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/algo"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -97,9 +96,6 @@ type Client struct {
 	policy *ClientPolicy
 	state  state
 
-	sessionKey string                       // of policy.Sessions
-	resumption keyschedule.ResumptionSecret // for the tickets to come
-
 	*clientHandshake
 }
 
@@ -129,9 +125,7 @@ type clientHandshake struct {
 
 // Init makes c a client of the server of that name, a DNS name or an IP
 // address, and queues its ClientHello.
-// The sessions that it may resume and leave behind are those of sessionKey.
-func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) error {
-	c.sessionKey = sessionKey
+func (c *Client) Init(policy *ClientPolicy, serverName, sni string) error {
 	c.policy = policy
 	c.clientHandshake = clientHandshakes.take()
 	c.Core.init(&policy.Policy)
@@ -172,7 +166,6 @@ func (c *Client) Forget() {
 		}
 		c.client12.forget()
 	}
-	c.resumption.Clear()
 	c.drop()
 	c.Core.Forget()
 }

@@ -314,7 +314,7 @@ func (c *Client) finished12(m message) (state, error) {
 func (c *Client) keepSession12() {
 	s := c.sessionToKeep12()
 	if s != nil {
-		c.policy.Sessions.Put(c.sessionKey, s)
+		c.policy.Sessions.Put(c.Facts.ServerName, s)
 	}
 	if c.session != nil && c.session != s {
 		c.session.Clear()

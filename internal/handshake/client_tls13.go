@@ -198,6 +198,7 @@ func (c *Client) finished(m message) (state, error) {
 		return 0, err
 	}
 	c.transcript.Add(m.raw)
+	c.secrets13 = new(secrets13)
 	if err := c.deriveApplication(&c.writeSecret, &c.readSecret); err != nil {
 		return 0, err
 	}

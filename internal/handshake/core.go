@@ -40,15 +40,24 @@ type Core struct {
 	suite  *algo.Suite
 	traffic
 	zeroRTT
-	exporter keyschedule.ExporterSecret
 	refused  bool  // a renegotiation, once
 	client   bool  // which role this is, in TLS 1.2
 	ems      bool  // extended_main_secret is agreed on
 	fragment int32 // the peer's limit on our records; 0: none
 	origin   int64 // Unix time in ms of the last handshake with certificates
 
-	secrets12 *secrets12 // of TLS 1.2
+	*secrets13            // of TLS 1.3, once they are derived
+	secrets12  *secrets12 // of TLS 1.2
 	*exchange
+}
+
+// secrets13 is what makes the application's keys, and what else is left of the
+// key schedule.
+type secrets13 struct {
+	writeEpoch              uint64 // KeyUpdates sent
+	writeSecret, readSecret keyschedule.TrafficSecret
+	exporter                keyschedule.ExporterSecret
+	resumption              keyschedule.ResumptionSecret // a client's, for the tickets to come
 }
 
 // Facts is what a connection knows about itself and its peer.
@@ -258,14 +267,19 @@ func (c *Core) drop() {
 func (c *Core) Forget() {
 	c.drop()
 	c.ForgetTraffic()
-	c.exporter.Clear()
+	if c.secrets13 != nil {
+		c.exporter.Clear()
+		c.resumption.Clear()
+	}
 	c.forget12()
 }
 
 // ForgetTraffic clears what makes keys: a connection that is closed needs no
 // more of them.
 func (c *Core) ForgetTraffic() {
-	c.readSecret.Clear()
+	if c.secrets13 != nil {
+		c.readSecret.Clear()
+	}
 	if !c.split {
 		c.ForgetWriteTraffic()
 	}

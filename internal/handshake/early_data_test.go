@@ -276,7 +276,7 @@ func TestBothSidesLogTheSameEarlySecrets(t *testing.T) {
 			if role == "client" {
 				p.clientPolicy.KeyLog = broken
 				p.clientPolicy.Encode()
-				err := new(Client).Init(&p.clientPolicy, "example.com", "example.com", "example.com")
+				err := new(Client).Init(&p.clientPolicy, "example.com", "example.com")
 				expectAlert(t, err, fault.InternalError, "the client's log fails at line %d", n+1)
 				continue
 			}

@@ -48,7 +48,7 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 	kdf := c.policy.takeKDF(c.suite)
 	c.resumption.PSK(kdf, t.Nonce, s.PSK)
 	c.policy.giveKDF(kdf)
-	c.policy.Sessions.Put(c.sessionKey, s)
+	c.policy.Sessions.Put(c.Facts.ServerName, s)
 	return nil
 }
 

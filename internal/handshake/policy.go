@@ -57,7 +57,6 @@ type ClientPolicy struct {
 	Pick func(*wire.CertificateRequest) (*Credential, error)
 
 	Sessions      ClientSessions // nil: no resumption
-	Scope         []byte         // of Sessions: what must be alike to share them
 	EarlyData     bool
 	TicketRequest [2]uint8 // for a full and for a resumed handshake; zeros: none
 

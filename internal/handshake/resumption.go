@@ -19,8 +19,8 @@ const pskDHE = 1
 
 // ClientSessions is where a client keeps its sessions: Appendix C.4.
 type ClientSessions interface {
-	Put(key string, s *Session)
-	Take(key string) *Session // removes it: a ticket is used once
+	Put(serverName string, s *Session)
+	Take(serverName string) *Session // removes it: a ticket is used once
 }
 
 // offerSession adds the PSK of a stored session to the first hello: Section
@@ -37,7 +37,7 @@ func (c *Client) offerSession() {
 	if c.policy.TLS12 {
 		c.hello.Has = c.hello.Has.With(wire.ExtSessionTicket)
 	}
-	s := c.policy.Sessions.Take(c.sessionKey)
+	s := c.policy.Sessions.Take(c.Facts.ServerName)
 	if s == nil || !c.sessionFits(s) {
 		return
 	}

@@ -184,6 +184,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 		c.transcript.Add(tr.Bytes("server_finished"))
 		tr.check("transcript_hash_server_finished", c.transcript.Sum())
 		var client, server keyschedule.TrafficSecret
+		c.secrets13 = new(secrets13)
 		if err := c.deriveApplication(&client, &server); err != nil {
 			t.Fatal(err)
 		}

@@ -40,6 +40,7 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 func (s *Server) finish() (state, error) {
 	s.sendFinished(&s.serverHS)
 
+	s.secrets13 = new(secrets13)
 	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {
 		return 0, err
 	}
