@@ -51,7 +51,7 @@ func (c *Conn) IsHandshaking() bool { return !c.core.Complete }
 
 // ALPNProtocol is the application protocol that was agreed on (RFC 7301), or
 // empty if there is none.
-func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN }
+func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN() }
 
 // ProtocolVersion is tls.VersionTLS13 or tls.VersionTLS12, or 0 before it is known.
 func (c *Conn) ProtocolVersion() uint16 { return c.core.Facts.Version }
@@ -97,7 +97,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		HandshakeComplete:  c.core.Complete,
 		CipherSuite:        f.Suite,
 		CurveID:            f.Group,
-		NegotiatedProtocol: f.ALPN,
+		NegotiatedProtocol: f.ALPN(),
 		//lint:ignore SA1019 it is all it ever is, but net/http asks
 		NegotiatedProtocolIsMutual:  true,
 		ServerName:                  f.ServerName,

@@ -94,7 +94,6 @@ var clientTable = table[Client]{
 type Client struct {
 	Core
 	policy *ClientPolicy
-	state  state
 
 	*clientHandshake
 }

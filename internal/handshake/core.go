@@ -36,15 +36,15 @@ type Core struct {
 
 	WriteClosed bool // our close_notify is out: nothing may follow it
 
+	state  state
 	policy *Policy
-	suite  *algo.Suite
 	traffic
 	zeroRTT
-	refused  bool  // a renegotiation, once
-	client   bool  // which role this is, in TLS 1.2
-	ems      bool  // extended_main_secret is agreed on
-	fragment int32 // the peer's limit on our records; 0: none
-	origin   int64 // Unix time in ms of the last handshake with certificates
+	refused  bool   // a renegotiation, once
+	client   bool   // which role this is, in TLS 1.2
+	ems      bool   // extended_main_secret is agreed on
+	fragment uint16 // the peer's limit on our records; 0: none
+	origin   int64  // Unix time in ms of the last handshake with certificates
 
 	*secrets13            // of TLS 1.3, once they are derived
 	secrets12  *secrets12 // of TLS 1.2
@@ -68,11 +68,19 @@ type Facts struct {
 	PeerScheme tls.SignatureScheme
 	Kind       Kind
 	EarlyData  EarlyData
-	Tickets    uint32 // that a client has received
-	ALPN       string
+	Tickets    uint32  // that a client has received
+	alpn       *string // of the policy's protocols; nil: none
 	ServerName string
 
 	*Peer // never nil
+}
+
+// ALPN is the application protocol, or empty.
+func (f *Facts) ALPN() string {
+	if f.alpn == nil {
+		return ""
+	}
+	return *f.alpn
 }
 
 // Peer is what is known of a peer by its certificates. It is not changed once it
@@ -160,11 +168,13 @@ func (c *Core) adopt(p *Policy) {
 
 // start fixes the cipher suite, and with it the hash of everything.
 func (c *Core) start(suite *algo.Suite) {
-	c.suite = suite
 	c.Facts.Suite = suite.ID
 	c.kdf = c.policy.takeKDF(suite)
 	c.transcript.Start(c.kdf)
 }
+
+// suite is the cipher suite, or nil before start.
+func (c *Core) suite() *algo.Suite { return algo.SuiteByID(c.Facts.Suite) }
 
 // send queues the handshake message that b has from start on, and adds it to
 // the transcript. b is the Buffer of Out with the message appended.
@@ -200,7 +210,7 @@ func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule
 }
 
 func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.suite, c.kdf, secret)
+	k, err := c.keys(c.suite(), c.kdf, secret)
 	if err != nil {
 		return err
 	}
@@ -208,7 +218,7 @@ func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
 }
 
 func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.suite, c.kdf, secret)
+	k, err := c.keys(c.suite(), c.kdf, secret)
 	if err != nil {
 		return err
 	}
@@ -299,7 +309,7 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 
 // Export computes keying material (RFC 9846, Section 7.5).
 func (c *Core) Export(label string, context, out []byte) error {
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.export12(kdf, label, context, out)

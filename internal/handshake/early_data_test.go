@@ -444,7 +444,7 @@ func TestRejectedEarlyDataIsSkippedForAWhile(t *testing.T) {
 			p.receive(p.s, sealNext(p.c.core))
 		}
 		s := &p.server
-		if s.Facts.EarlyData != EarlyDataRejected || !s.Skipping() || s.skip != row.want {
+		if s.Facts.EarlyData != EarlyDataRejected || !s.Skipping() || int(s.skip) != row.want {
 			t.Errorf("a server that allows %d bytes and allowed %d skips %d, want %d", row.now, row.before, s.skip, row.want)
 		}
 		if s.SkipEarlyData(row.want + overhead + 1) {

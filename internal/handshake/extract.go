@@ -16,7 +16,7 @@ func (c *Core) ReadKeys() TrafficKeys { return c.trafficKeys(false, c.In.Seq()) 
 func (c *Core) WriteKeys() TrafficKeys { return c.trafficKeys(true, c.Out.Seq()) }
 
 func (c *Core) trafficKeys(write bool, sequence uint64) TrafficKeys {
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.trafficKeys12(kdf, write, sequence)
@@ -25,7 +25,7 @@ func (c *Core) trafficKeys(write bool, sequence uint64) TrafficKeys {
 	if write {
 		secret = &c.writeSecret
 	}
-	k := TrafficKeys{sequence, make([]byte, c.suite.KeyLen), make([]byte, 12)}
+	k := TrafficKeys{sequence, make([]byte, c.suite().KeyLen), make([]byte, 12)}
 	secret.Key(kdf, k.Key)
 	secret.IV(kdf, k.IV)
 	return k

@@ -42,10 +42,10 @@ func (c *Core) keyUpdate(m message) error {
 			return fault.TooManyKeyUpdates
 		}
 	}
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	next := c.readSecret.Next(kdf)
-	k, err := c.keys(c.suite, kdf, &next)
+	k, err := c.keys(c.suite(), kdf, &next)
 	if err != nil {
 		return err
 	}
@@ -86,10 +86,10 @@ func (c *Core) nextWriteKeys() (k record.Keys, err error) {
 	if c.writeEpoch == maxWriteEpoch {
 		return k, fault.KeyLimitReached
 	}
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	next := c.writeSecret.Next(kdf)
-	if k, err = c.keys(c.suite, kdf, &next); err != nil {
+	if k, err = c.keys(c.suite(), kdf, &next); err != nil {
 		return k, err
 	}
 	c.writeSecret = next

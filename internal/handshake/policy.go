@@ -165,6 +165,16 @@ func (p *Policy) keyLimit(s *algo.Suite) uint64 {
 	return s.Limit
 }
 
+// protocol returns the application protocol of that name, or nil.
+func (p *Policy) protocol(name []byte) *string {
+	for i := range p.Protocols {
+		if p.Protocols[i] == string(name) {
+			return &p.Protocols[i]
+		}
+	}
+	return nil
+}
+
 func (p *Policy) suite(id uint16) *algo.Suite {
 	for _, s := range p.Suites {
 		if s.ID == id {

@@ -123,8 +123,8 @@ func (c *Client) resume(h *wire.ServerHello) error {
 		return fault.IllegalParameter.With("the server selected PSK %d of one", h.SelectedIdentity)
 	}
 	s := c.session
-	if c.suite.Hash != algo.SuiteByID(s.Suite).Hash {
-		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite.Name)
+	if c.suite().Hash != algo.SuiteByID(s.Suite).Hash {
+		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite().Name)
 	}
 	c.resumed = true
 	c.takeOver(s)
@@ -263,14 +263,14 @@ func (s *Server) resume() {
 func (c *Core) newSession(now time.Time) *Session {
 	s := &Session{
 		Version:    c.Facts.Version,
-		Suite:      c.suite.ID,
+		Suite:      c.suite().ID,
 		Group:      c.Facts.Group,
 		Scheme:     c.Facts.PeerScheme,
 		Created:    now.Round(0), // the wall clock: a suspended machine's tickets grow old
 		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
-		ALPN:       c.Facts.ALPN,
-		PSK:        make([]byte, secretLen(c.suite)),
+		ALPN:       c.Facts.ALPN(),
+		PSK:        make([]byte, secretLen(c.suite())),
 		peer:       c.Facts.Peer,
 	}
 	for _, cert := range c.Facts.PeerCertificates {

@@ -77,7 +77,6 @@ var serverTable = table[Server]{
 type Server struct {
 	Core
 	policy *ServerPolicy
-	state  state
 
 	resumed *Session // whose application data is to be had; nil: none
 
