@@ -110,7 +110,7 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions, resume
 
 // peer is what the verification has found out.
 func (v *Verification) peer() Peer {
-	return Peer{v.Certificates, v.VerifiedChains, v.OCSPResponse, v.SCTs}
+	return Peer{PeerCertificates: v.Certificates, VerifiedChains: v.VerifiedChains, OCSPResponse: v.OCSPResponse, SCTs: v.SCTs}
 }
 
 // parseServer keeps the server's certificates, parsed, or found in the cache.

@@ -90,6 +90,7 @@ type Peer struct {
 	VerifiedChains   [][]*x509.Certificate
 	OCSPResponse     []byte
 	SCTs             [][]byte
+	appData          []byte // that a server put into the session that is resumed
 }
 
 // nobody is a peer without certificates.

@@ -254,7 +254,9 @@ func (s *Server) resume() {
 	}
 	s.Facts.PeerScheme = s.session.Scheme
 	if len(s.session.AppData) > 0 {
-		s.resumed = &Session{AppData: bytes.Clone(s.session.AppData)}
+		peer := *s.Facts.Peer
+		peer.appData = bytes.Clone(s.session.AppData)
+		s.Facts.Peer = &peer
 	}
 }
 
