@@ -55,6 +55,7 @@ var lockReasons = map[string]string{
 	"internal/handshake/split.go":       "what a reader calls for, its writer sends; without locks",
 	"internal/handshake/memory.go":      "the pools that memory of handshakes is from: nobody waits for them",
 	"internal/record/queue.go":          "likewise",
+	"internal/record/join.go":           "likewise",
 }
 
 // inputOutput is what the core has no business with: it does no I/O.
