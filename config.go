@@ -340,8 +340,7 @@ func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 			if store == nil {
 				store = NewClientSessionCache(0)
 			}
-			p.Sessions = clientSessions{store}
-			p.Scope = c.sessionScope()
+			p.Sessions = clientSessions{store, c.sessionScope()}
 			p.EarlyData = c.EnableEarlyData
 			p.TicketRequest = [2]uint8{c.TicketRequest.Full, c.TicketRequest.Resumed}
 		}

@@ -23,7 +23,8 @@ type chain struct {
 	ocsp  []byte
 	scts  [][]byte
 
-	chains [][]*x509.Certificate // what certs were verified to before
+	known *Peer // who showed certs before, with a chain that was verified
+	shown *Peer // what the verdict was about
 }
 
 // parse keeps the certificates of a message, which may be none.
@@ -107,11 +108,9 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions, resume
 	return then(j.decide(v, opts))
 }
 
-// enter enters what was found by a verification.
-func (c *Core) enter(v *Verification) {
-	c.Facts.VerifiedChains = v.VerifiedChains
-	c.Facts.OCSPResponse = v.OCSPResponse
-	c.Facts.SCTs = v.SCTs
+// peer is what the verification has found out.
+func (v *Verification) peer() Peer {
+	return Peer{PeerCertificates: v.Certificates, VerifiedChains: v.VerifiedChains, OCSPResponse: v.OCSPResponse, SCTs: v.SCTs}
 }
 
 // parseServer keeps the server's certificates, parsed, or found in the cache.
@@ -127,7 +126,7 @@ func (c *Client) parseServer(entries iter.Seq[wire.CertificateEntry]) error {
 	if v == nil {
 		return c.peer.parse(entries)
 	}
-	c.peer.certs, c.peer.key, c.peer.chains = v.certs, v.key, v.chains
+	c.peer.certs, c.peer.key, c.peer.known = v.PeerCertificates, v.key, v.Peer
 	for entry := range entries {
 		c.peer.staple(entry)
 		break
@@ -149,17 +148,20 @@ func (c *Client) judgeServer(then func() (state, error)) (state, error) {
 		v = new(Verification)
 	}
 	*v = c.peer.verification(c.Facts.ServerName, now)
+	if known := c.peer.known; known != nil {
+		v.VerifiedChains = stillValid(known.VerifiedChains, now)
+	}
 	var opts *x509.VerifyOptions
-	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains == nil {
+	if v.VerifiedChains == nil {
 		opts = c.serverOptions(now)
 	}
 	return c.judge(&c.policy.Judge, v, opts, false, func(err error) (state, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.enter(v)
-		if opts != nil && c.caches() {
-			c.policy.verified.put(c.peerKey, &verified{c.peer.certs, c.peer.key, v.VerifiedChains})
+		c.peer.shown = v.peer().like(c.peer.known)
+		if c.peer.shown != c.peer.known && c.caches() {
+			c.policy.verified.put(c.peerKey, &verified{c.peer.shown, c.peer.key})
 		}
 		return then()
 	})
@@ -180,16 +182,16 @@ func (c *Client) judgeAgain(s *Session) error {
 	}
 	v, opts := c.verificationOf(s)
 	err := c.policy.Judge.decide(v, opts)
-	s.chains = v.VerifiedChains
+	s.peer = v.peer().like(s.peer)
 	return err
 }
 
 // verificationOf is what the server of a session can be judged by.
 func (c *Client) verificationOf(s *Session) (*Verification, *x509.VerifyOptions) {
 	now := c.policy.Now()
-	v := (&chain{certs: s.certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
+	v := (&chain{certs: s.peer.PeerCertificates, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
 	if c.policy.Judge.Instead == nil {
-		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
+		if v.VerifiedChains = stillValid(s.peer.VerifiedChains, now); v.VerifiedChains != nil {
 			return &v, nil
 		}
 	}
@@ -207,17 +209,25 @@ func (c *Client) askAgain(then func() (state, error)) (state, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.enter(v)
+		c.Facts.Peer = v.peer().like(c.session.peer)
 		return then()
 	})
 }
 
-// stillValid are the chains of which no certificate has expired.
-func stillValid(chains [][]*x509.Certificate, now time.Time) (valid [][]*x509.Certificate) {
-	for _, chain := range chains {
-		if !slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+// stillValid are the chains of which no certificate has expired: chains itself,
+// if none has.
+func stillValid(chains [][]*x509.Certificate, now time.Time) [][]*x509.Certificate {
+	expired := func(chain []*x509.Certificate) bool {
+		return slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
 			return now.Before(cert.NotBefore) || now.After(cert.NotAfter)
-		}) {
+		})
+	}
+	if !slices.ContainsFunc(chains, expired) {
+		return chains
+	}
+	var valid [][]*x509.Certificate
+	for _, chain := range chains {
+		if !expired(chain) {
 			valid = append(valid, chain)
 		}
 	}

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"crypto/sha256"
-	"crypto/x509"
 	"sync"
 
 	"github.com/baretls/baretls/internal/algo"
@@ -12,7 +11,8 @@ import (
 // back to a server does not parse and verify the same bytes again. What the
 // default verification says depends on nothing but those bytes, the name, the
 // roots, which belong to the policy, and the time, which is checked anew.
-// Parsed certificates are shared by the connections that have them.
+// Parsed certificates are shared by the connections that have them, and so is
+// what else is known of the peer, as long as it staples the same.
 type chainCache struct {
 	mutex   sync.Mutex
 	entries map[chainKey]*verified
@@ -34,9 +34,8 @@ func (k *chainKey) add(der []byte) {
 }
 
 type verified struct {
-	certs  []*x509.Certificate
-	key    algo.PublicKey
-	chains [][]*x509.Certificate
+	*Peer
+	key algo.PublicKey
 }
 
 // maxVerified bounds the cache.

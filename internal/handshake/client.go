@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/algo"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -95,10 +94,6 @@ var clientTable = table[Client]{
 type Client struct {
 	Core
 	policy *ClientPolicy
-	state  state
-
-	sessionKey string                       // of policy.Sessions
-	resumption keyschedule.ResumptionSecret // for the tickets to come
 
 	*clientHandshake
 }
@@ -132,9 +127,7 @@ type clientHandshake struct {
 
 // Init makes c a client of the server of that name, a DNS name or an IP
 // address, and queues its ClientHello.
-// The sessions that it may resume and leave behind are those of sessionKey.
-func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) error {
-	c.sessionKey = sessionKey
+func (c *Client) Init(policy *ClientPolicy, serverName, sni string) error {
 	c.policy = policy
 	c.clientHandshake = clientHandshakes.take()
 	c.Core.init(&policy.Policy)
@@ -176,7 +169,6 @@ func (c *Client) Forget() {
 		c.dropShares()
 		c.client12.forget()
 	}
-	c.resumption.Clear()
 	c.drop()
 	c.Core.Forget()
 }

@@ -49,10 +49,11 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	c.expectStatus = h.Has.Has(wire.ExtStatusRequest)
 	c.expectTicket = h.Has.Has(wire.ExtSessionTicket)
 	if h.Has.Has(wire.ExtALPN) {
-		if !slices.Contains(c.policy.Protocols, string(h.ALPN)) {
+		protocol := c.policy.protocol(h.ALPN)
+		if protocol == nil {
 			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", h.ALPN)
 		}
-		c.Facts.ALPN = string(h.ALPN)
+		c.Facts.alpn = protocol
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		c.limitRecords(h.RecordSizeLimit)
@@ -91,7 +92,7 @@ func (c *Client) resume12() (state, error) {
 	switch {
 	case s == nil || s.Version != tls.VersionTLS12:
 		return 0, fault.IllegalParameter.With("the server resumes a session that was not offered")
-	case s.Suite != c.suite.ID:
+	case s.Suite != c.suite().ID:
 		return 0, fault.IllegalParameter.With("the server resumes with another cipher suite")
 	case s.EMS != c.ems:
 		return 0, fault.NoExtendedMainSecret.With("changed by resumption")
@@ -132,8 +133,8 @@ func (c *Client) certificate12(m message) (state, error) {
 	if len(c.peer.certs) == 0 {
 		return 0, fault.Undecodable.With("empty server Certificate")
 	}
-	if !slices.ContainsFunc(algo.SchemesFor12(c.peer.key), func(s *algo.Scheme) bool { return s.Auth() == c.suite.Auth }) {
-		return 0, fault.IllegalParameter.With("the certificate's key does not go with %s", c.suite.Name)
+	if !slices.ContainsFunc(algo.SchemesFor12(c.peer.key), func(s *algo.Scheme) bool { return s.Auth() == c.suite().Auth }) {
+		return 0, fault.IllegalParameter.With("the certificate's key does not go with %s", c.suite().Name)
 	}
 	c.add12(&c.handshake12, m.raw)
 	if c.expectStatus {
@@ -301,7 +302,7 @@ func (c *Client) finished12(m message) (state, error) {
 	if c.resumed {
 		c.sendFinished12(&c.handshake12)
 	} else {
-		c.Facts.PeerCertificates = c.peer.certs
+		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	}
 	c.keepSession12()
@@ -316,7 +317,7 @@ func (c *Client) finished12(m message) (state, error) {
 func (c *Client) keepSession12() {
 	s := c.sessionToKeep12()
 	if s != nil {
-		c.policy.Sessions.Put(c.sessionKey, s)
+		c.policy.Sessions.Put(c.Facts.ServerName, s)
 	}
 	if c.session != nil && c.session != s {
 		c.session.Clear()

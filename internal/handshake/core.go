@@ -1,9 +1,11 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -34,19 +36,28 @@ type Core struct {
 
 	WriteClosed bool // our close_notify is out: nothing may follow it
 
+	state  state
 	policy *Policy
-	suite  *algo.Suite
 	traffic
 	zeroRTT
-	exporter keyschedule.ExporterSecret
-	refused  bool  // a renegotiation, once
-	client   bool  // which role this is, in TLS 1.2
-	ems      bool  // extended_main_secret is agreed on
-	fragment int32 // the peer's limit on our records; 0: none
-	origin   int64 // Unix time in ms of the last handshake with certificates
+	refused  bool   // a renegotiation, once
+	client   bool   // which role this is, in TLS 1.2
+	ems      bool   // extended_main_secret is agreed on
+	fragment uint16 // the peer's limit on our records; 0: none
+	origin   int64  // Unix time in ms of the last handshake with certificates
 
-	secrets12 *secrets12 // of TLS 1.2
+	*secrets13            // of TLS 1.3, once they are derived
+	secrets12  *secrets12 // of TLS 1.2
 	*exchange
+}
+
+// secrets13 is what makes the application's keys, and what else is left of the
+// key schedule.
+type secrets13 struct {
+	writeEpoch              uint64 // KeyUpdates sent
+	writeSecret, readSecret keyschedule.TrafficSecret
+	exporter                keyschedule.ExporterSecret
+	resumption              keyschedule.ResumptionSecret // a client's, for the tickets to come
 }
 
 // Facts is what a connection knows about itself and its peer.
@@ -57,14 +68,47 @@ type Facts struct {
 	PeerScheme tls.SignatureScheme
 	Kind       Kind
 	EarlyData  EarlyData
-	Tickets    uint32 // that a client has received
-	ALPN       string
+	Tickets    uint32  // that a client has received
+	alpn       *string // of the policy's protocols; nil: none
 	ServerName string
 
+	*Peer // never nil
+}
+
+// ALPN is the application protocol, or empty.
+func (f *Facts) ALPN() string {
+	if f.alpn == nil {
+		return ""
+	}
+	return *f.alpn
+}
+
+// Peer is what is known of a peer by its certificates. It is not changed once it
+// is made: connections to one server share it.
+type Peer struct {
 	PeerCertificates []*x509.Certificate
 	VerifiedChains   [][]*x509.Certificate
 	OCSPResponse     []byte
 	SCTs             [][]byte
+	appData          []byte // that a server put into the session that is resumed
+}
+
+// nobody is a peer without certificates.
+var nobody Peer
+
+// like returns known if that says the same as p.
+func (p Peer) like(known *Peer) *Peer {
+	if known != nil && identical(p.PeerCertificates, known.PeerCertificates) && identical(p.VerifiedChains, known.VerifiedChains) &&
+		bytes.Equal(p.OCSPResponse, known.OCSPResponse) && slices.EqualFunc(p.SCTs, known.SCTs, bytes.Equal) {
+		return known
+	}
+	another := p // so that nothing is allocated above
+	return &another
+}
+
+// identical reports whether a and b are the same memory.
+func identical[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Kind tells how a handshake went.
@@ -113,22 +157,25 @@ type exchange struct {
 
 func (c *Core) init(p *Policy) {
 	c.exchange = exchanges.take()
+	c.Facts.Peer = &nobody
 	c.adopt(p)
 }
 
 func (c *Core) adopt(p *Policy) {
 	c.policy = p
-	c.In.Limit = p.MaxMessage
+	c.In.Limit = int32(p.MaxMessage)
 	c.Out.Init(p.Fragment, p.PadBlock)
 }
 
 // start fixes the cipher suite, and with it the hash of everything.
 func (c *Core) start(suite *algo.Suite) {
-	c.suite = suite
 	c.Facts.Suite = suite.ID
 	c.kdf = c.policy.takeKDF(suite)
 	c.transcript.Start(c.kdf)
 }
+
+// suite is the cipher suite, or nil before start.
+func (c *Core) suite() *algo.Suite { return algo.SuiteByID(c.Facts.Suite) }
 
 // send queues the handshake message that b has from start on, and adds it to
 // the transcript. b is the Buffer of Out with the message appended.
@@ -164,7 +211,7 @@ func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule
 }
 
 func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.suite, c.kdf, secret)
+	k, err := c.keys(c.suite(), c.kdf, secret)
 	if err != nil {
 		return err
 	}
@@ -172,7 +219,7 @@ func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
 }
 
 func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.suite, c.kdf, secret)
+	k, err := c.keys(c.suite(), c.kdf, secret)
 	if err != nil {
 		return err
 	}
@@ -231,14 +278,19 @@ func (c *Core) drop() {
 func (c *Core) Forget() {
 	c.drop()
 	c.ForgetTraffic()
-	c.exporter.Clear()
+	if c.secrets13 != nil {
+		c.exporter.Clear()
+		c.resumption.Clear()
+	}
 	c.forget12()
 }
 
 // ForgetTraffic clears what makes keys: a connection that is closed needs no
 // more of them.
 func (c *Core) ForgetTraffic() {
-	c.readSecret.Clear()
+	if c.secrets13 != nil {
+		c.readSecret.Clear()
+	}
 	if !c.split {
 		c.ForgetWriteTraffic()
 	}
@@ -258,7 +310,7 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 
 // Export computes keying material (RFC 9846, Section 7.5).
 func (c *Core) Export(label string, context, out []byte) error {
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.export12(kdf, label, context, out)

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/fault"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/record"
 	"github.com/baretls/baretls/internal/wire"
 )
@@ -14,13 +13,11 @@ type traffic struct {
 	box  box    // between the halves: see split.go
 	owed uint32 // what the writer saw there last
 
-	writeSecret, readSecret keyschedule.TrafficSecret
+	queued bool  // a KeyUpdate of ours waits to be sealed
+	split  bool  // the connection has halves
+	idle   uint8 // post-handshake messages since the last data
 
-	writeEpoch uint64 // KeyUpdates sent
-	readEpoch  uint64 // KeyUpdates received
-	queued     bool   // a KeyUpdate of ours waits to be sealed
-	split      bool   // the connection has halves
-	idle       uint8  // post-handshake messages since the last data
+	readEpoch uint8 // KeyUpdates received, modulo 256
 }
 
 // maxIdleMessages is how many KeyUpdates and tickets a peer may send without
@@ -45,10 +42,10 @@ func (c *Core) keyUpdate(m message) error {
 			return fault.TooManyKeyUpdates
 		}
 	}
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	next := c.readSecret.Next(kdf)
-	k, err := c.keys(c.suite, kdf, &next)
+	k, err := c.keys(c.suite(), kdf, &next)
 	if err != nil {
 		return err
 	}
@@ -89,10 +86,10 @@ func (c *Core) nextWriteKeys() (k record.Keys, err error) {
 	if c.writeEpoch == maxWriteEpoch {
 		return k, fault.KeyLimitReached
 	}
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
 	next := c.writeSecret.Next(kdf)
-	if k, err = c.keys(c.suite, kdf, &next); err != nil {
+	if k, err = c.keys(c.suite(), kdf, &next); err != nil {
 		return k, err
 	}
 	c.writeSecret = next

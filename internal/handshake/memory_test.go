@@ -47,7 +47,7 @@ func (p *pair) noteLent() *lent {
 			if x := side.core.exchange; x != nil {
 				note(&l.exchanges, x)
 				if x.kdf != nil {
-					l.kdfs[x.kdf] = side.core.suite
+					l.kdfs[x.kdf] = side.core.suite()
 				}
 			}
 		}

@@ -45,10 +45,10 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 	if t.Has.Has(wire.ExtEarlyData) {
 		s.MaxEarlyData = t.MaxEarlyDataSize
 	}
-	kdf := c.policy.takeKDF(c.suite)
+	kdf := c.policy.takeKDF(c.suite())
 	c.resumption.PSK(kdf, t.Nonce, s.PSK)
 	c.policy.giveKDF(kdf)
-	c.policy.Sessions.Put(c.sessionKey, s)
+	c.policy.Sessions.Put(c.Facts.ServerName, s)
 	return nil
 }
 

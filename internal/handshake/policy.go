@@ -57,7 +57,6 @@ type ClientPolicy struct {
 	Pick func(*wire.CertificateRequest) (*Credential, error)
 
 	Sessions      ClientSessions // nil: no resumption
-	Scope         []byte         // of Sessions: what must be alike to share them
 	EarlyData     bool
 	TicketRequest [2]uint8 // for a full and for a resumed handshake; zeros: none
 
@@ -164,6 +163,16 @@ func (p *Policy) keyLimit(s *algo.Suite) uint64 {
 		return p.TestingKeyLimit
 	}
 	return s.Limit
+}
+
+// protocol returns the application protocol of that name, or nil.
+func (p *Policy) protocol(name []byte) *string {
+	for i := range p.Protocols {
+		if p.Protocols[i] == string(name) {
+			return &p.Protocols[i]
+		}
+	}
+	return nil
 }
 
 func (p *Policy) suite(id uint16) *algo.Suite {

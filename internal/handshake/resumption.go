@@ -19,8 +19,8 @@ const pskDHE = 1
 
 // ClientSessions is where a client keeps its sessions: Appendix C.4.
 type ClientSessions interface {
-	Put(key string, s *Session)
-	Take(key string) *Session // removes it: a ticket is used once
+	Put(serverName string, s *Session)
+	Take(serverName string) *Session // removes it: a ticket is used once
 }
 
 // offerSession adds the PSK of a stored session to the first hello: Section
@@ -37,7 +37,7 @@ func (c *Client) offerSession() {
 	if c.policy.TLS12 {
 		c.hello.Has = c.hello.Has.With(wire.ExtSessionTicket)
 	}
-	s := c.policy.Sessions.Take(c.sessionKey)
+	s := c.policy.Sessions.Take(c.Facts.ServerName)
 	if s == nil || !c.sessionFits(s) {
 		return
 	}
@@ -123,8 +123,8 @@ func (c *Client) resume(h *wire.ServerHello) error {
 		return fault.IllegalParameter.With("the server selected PSK %d of one", h.SelectedIdentity)
 	}
 	s := c.session
-	if c.suite.Hash != algo.SuiteByID(s.Suite).Hash {
-		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite.Name)
+	if c.suite().Hash != algo.SuiteByID(s.Suite).Hash {
+		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite().Name)
 	}
 	c.resumed = true
 	c.takeOver(s)
@@ -134,11 +134,8 @@ func (c *Client) resume(h *wire.ServerHello) error {
 // takeOver takes what the session knows of the server.
 func (c *Client) takeOver(s *Session) {
 	c.Facts.Kind = c.Facts.Kind.resumed()
-	c.Facts.PeerCertificates = s.certs
-	c.Facts.VerifiedChains = s.chains
+	c.Facts.Peer = s.peer
 	c.Facts.PeerScheme = s.Scheme
-	c.Facts.OCSPResponse = s.OCSP
-	c.Facts.SCTs = s.SCTs
 }
 
 // Tickets is how a server turns a session into a ticket and back.
@@ -254,11 +251,14 @@ func (s *Server) checkBinder(h *wire.ClientHello, m message) error {
 // resume takes over what the session knows of the client.
 func (s *Server) resume() {
 	s.Facts.Kind = s.Facts.Kind.resumed()
-	s.Facts.PeerCertificates = s.session.certs
-	s.Facts.VerifiedChains = s.session.chains
+	if s.session.peer != nil {
+		s.Facts.Peer = s.session.peer
+	}
 	s.Facts.PeerScheme = s.session.Scheme
 	if len(s.session.AppData) > 0 {
-		s.resumed = &Session{AppData: bytes.Clone(s.session.AppData)}
+		peer := *s.Facts.Peer
+		peer.appData = bytes.Clone(s.session.AppData)
+		s.Facts.Peer = &peer
 	}
 }
 
@@ -267,16 +267,15 @@ func (s *Server) resume() {
 func (c *Core) newSession(now time.Time) *Session {
 	s := &Session{
 		Version:    c.Facts.Version,
-		Suite:      c.suite.ID,
+		Suite:      c.suite().ID,
 		Group:      c.Facts.Group,
 		Scheme:     c.Facts.PeerScheme,
 		Created:    now.Round(0), // the wall clock: a suspended machine's tickets grow old
 		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
-		ALPN:       c.Facts.ALPN,
-		PSK:        make([]byte, secretLen(c.suite)),
-		certs:      c.Facts.PeerCertificates,
-		chains:     c.Facts.VerifiedChains,
+		ALPN:       c.Facts.ALPN(),
+		PSK:        make([]byte, secretLen(c.suite())),
+		peer:       c.Facts.Peer,
 	}
 	for _, cert := range c.Facts.PeerCertificates {
 		s.PeerChain = append(s.PeerChain, cert.Raw)

@@ -164,7 +164,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 			tr.check("client_early_traffic_secret", early.Bytes())
 			tr.check("early_exporter_secret", c.earlyExporter.Bytes())
 			var empty keyschedule.Transcript
-			empty.Start(keyschedule.NewKDF(c.suite.NewHash))
+			empty.Start(keyschedule.NewKDF(c.suite().NewHash))
 			binder := c.early.Binder(c.kdf, false)
 			tr.check("binder_hash", empty.SumWith(tr.Bytes("client_hello_prefix")))
 			tr.check("binder", binder.MAC(c.kdf, nil, empty.SumWith(tr.Bytes("client_hello_prefix"))))
@@ -184,6 +184,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 		c.transcript.Add(tr.Bytes("server_finished"))
 		tr.check("transcript_hash_server_finished", c.transcript.Sum())
 		var client, server keyschedule.TrafficSecret
+		c.secrets13 = new(secrets13)
 		if err := c.deriveApplication(&client, &server); err != nil {
 			t.Fatal(err)
 		}
@@ -217,10 +218,10 @@ func TestRFC8448Recomputed(t *testing.T) {
 			if !direction.secret.Set() {
 				continue // no early data
 			}
-			key := make([]byte, c.suite.KeyLen)
+			key := make([]byte, c.suite().KeyLen)
 			direction.secret.Key(c.kdf, key)
 			tr.check(direction.keys+"_key", key)
-			keys, err := c.keys(c.suite, c.kdf, direction.secret)
+			keys, err := c.keys(c.suite(), c.kdf, direction.secret)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -327,7 +328,7 @@ func TestRFC8448AsClient(t *testing.T) {
 		}, func(m message) {
 			tr.verify(c.signedContent(serverContext), m, "certificate")
 			c.transcript.Add(m.raw)
-			c.state = clientWaitFinished
+			c.peer.shown, c.state = &nobody, clientWaitFinished
 		})
 		if c.State() != "CONNECTED" {
 			t.Fatalf("after the server's flight the client is in %s", c.State())

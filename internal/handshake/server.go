@@ -77,9 +77,6 @@ var serverTable = table[Server]{
 type Server struct {
 	Core
 	policy *ServerPolicy
-	state  state
-
-	resumed *Session // whose application data is to be had; nil: none
 
 	*serverHandshake
 }
@@ -164,10 +161,10 @@ func (s *Server) State() string { return serverTable[s.state].name }
 
 // ResumptionData is what came back in the session that was resumed.
 func (s *Server) ResumptionData() []byte {
-	if s.resumed == nil {
+	if s.Facts.Peer == nil { // of the zero Server
 		return nil
 	}
-	return s.resumed.AppData
+	return s.Facts.Peer.appData
 }
 
 // Forget implements Machine.

@@ -221,9 +221,9 @@ func (s *Server) chooseProtocol(h *wire.ClientHello) error {
 	if !h.Has.Has(wire.ExtALPN) || len(s.policy.Protocols) == 0 {
 		return nil
 	}
-	for _, name := range s.policy.Protocols {
+	for i, name := range s.policy.Protocols {
 		if h.ALPN.Contains(name) {
-			s.Facts.ALPN = name
+			s.Facts.alpn = &s.policy.Protocols[i]
 			return nil
 		}
 	}

@@ -40,6 +40,7 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 func (s *Server) finish() (state, error) {
 	s.sendFinished(&s.serverHS)
 
+	s.secrets13 = new(secrets13)
 	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {
 		return 0, err
 	}
@@ -120,9 +121,9 @@ func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
 	if s.Facts.ServerName != "" && s.session == nil { // RFC 6066, Section 3
 		ee.Has = ee.Has.With(wire.ExtServerName)
 	}
-	if s.Facts.ALPN != "" {
+	if s.Facts.ALPN() != "" {
 		ee.Has = ee.Has.With(wire.ExtALPN)
-		ee.ALPN = []byte(s.Facts.ALPN)
+		ee.ALPN = []byte(s.Facts.ALPN())
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		ee.Has = ee.Has.With(wire.ExtRecordSizeLimit)

@@ -71,7 +71,7 @@ func (c *Core) deriveMain12(shared []byte) error {
 
 // keyBlock12 cuts the key block: RFC 5246, Section 6.3, without MAC keys.
 func (c *Core) keyBlock12(kdf *keyschedule.KDF, block *[2 * (32 + 12)]byte) (clientKey, serverKey, clientIV, serverIV []byte) {
-	k, iv := c.suite.KeyLen, c.suite.FixedIVLen()
+	k, iv := c.suite().KeyLen, c.suite().FixedIVLen()
 	b := block[:2*(k+iv)]
 	x := c.secrets12
 	x.main.KeyBlock(kdf, b, x.serverRandom[:], x.clientRandom[:])
@@ -100,13 +100,13 @@ func (c *Core) deriveKeys12(h *handshake12) error {
 
 func (c *Core) keys12(key, iv []byte) (k record.Keys, err error) {
 	k = record.Keys{
-		Limit:    c.policy.keyLimit(c.suite),
+		Limit:    c.policy.keyLimit(c.suite()),
 		Fragment: int(c.fragment),
 		TLS12:    true,
-		Explicit: c.suite.Explicit,
+		Explicit: c.suite().Explicit,
 	}
 	copy(k.IV[:], iv)
-	if k.AEAD, err = c.suite.NewAEAD(key); err != nil {
+	if k.AEAD, err = c.suite().NewAEAD(key); err != nil {
 		return k, fault.Internal.Because(err)
 	}
 	return k, nil
@@ -220,7 +220,7 @@ func (c *Core) trafficKeys12(kdf *keyschedule.KDF, write bool, sequence uint64) 
 		key, iv = clientKey, clientIV
 	}
 	k := TrafficKeys{Sequence: sequence, Key: bytes.Clone(key), IV: bytes.Clone(iv)}
-	if c.suite.Explicit {
+	if c.suite().Explicit {
 		k.IV = binary.BigEndian.AppendUint64(k.IV, sequence)
 	}
 	return k

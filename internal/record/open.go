@@ -11,14 +11,12 @@ import (
 type Reader struct {
 	half
 	Joiner
-
-	reduced int // how far the peer keeps below the largest record
 }
 
 // LimitInner sets how many bytes a TLSInnerPlaintext may have, content type
 // and padding included, where the peer has agreed to fewer than MaxPlaintext+1
 // (RFC 8449).
-func (r *Reader) LimitInner(n int) { r.reduced = MaxPlaintext + 1 - n }
+func (r *Reader) LimitInner(n int) { r.reduced = uint16(MaxPlaintext + 1 - n) }
 
 // SetKeys changes the keys that records are opened with from the next record
 // on. It is the only door for that, and it is shut in the middle of a message:
@@ -48,7 +46,7 @@ func (r *Reader) Open(rec []byte) (ContentType, []byte, error) {
 		return 0, nil, fault.BadRecordMAC
 	}
 	// TLSInnerPlaintext is limited with its padding, Section 5.4.
-	if len(inner) > MaxPlaintext+1-r.reduced {
+	if len(inner) > MaxPlaintext+1-int(r.reduced) {
 		return 0, nil, fault.RecordOverflow
 	}
 	n, ok := unpad(inner)

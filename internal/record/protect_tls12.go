@@ -42,7 +42,7 @@ func (r *Reader) open12(rec []byte) (ContentType, []byte, error) {
 }
 
 // reduced12 is reduced as TLS 1.2 counts: without a content type.
-func (r *Reader) reduced12() int { return max(r.reduced-1, 0) }
+func (r *Reader) reduced12() int { return max(int(r.reduced)-1, 0) }
 
 func (w *Writer) seal12(dst []byte, t ContentType, content []byte) int {
 	n := len(content)

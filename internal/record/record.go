@@ -94,7 +94,8 @@ type Keys struct {
 }
 
 // half is what opening and sealing share: the keys and the record sequence
-// number (Section 5.3).
+// number (Section 5.3). All that a record takes is in these
+// 64 bytes, and what a Writer has behind them.
 type half struct {
 	aead   cipher.AEAD // nil as long as records are in the clear
 	seq    uint64
@@ -104,6 +105,9 @@ type half struct {
 	tls12    bool
 	explicit uint8    // bytes of the nonce in each record
 	ad       [13]byte // additional data of TLS 1.2
+
+	reduced  uint16 // a Reader's: how far the peer keeps below the largest record
+	fragment uint16 // a Writer's: most content bytes in a record
 }
 
 func (h *half) set(k *Keys) {
