@@ -42,7 +42,7 @@ func TestViolationsAreManyAndNameTheirRules(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write docs/violations.md from the table")
+var update = flag.Bool("update", false, "write what is generated: docs/violations.md and testdata/allocations.txt")
 
 func TestViolationsDocumentIsThatOfTheTable(t *testing.T) {
 	const path = "docs/violations.md"

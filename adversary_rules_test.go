@@ -24,7 +24,8 @@ var (
 	cookied = scene{name: "a handshake with a cookie", edit: func(_ *baretls.ClientConfig, s *baretls.ServerConfig) {
 		s.RetryCookieKey = make([]byte, 32)
 	}}
-	mutual = scene{name: "a handshake with client authentication", edit: func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
+	resumedByCookie = scene{name: "a resumption with a cookie", resumed: true, edit: cookied.edit}
+	mutual          = scene{name: "a handshake with client authentication", edit: func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
 		c.Certificates = []tls.Certificate{tlstest.ClientLeaf(tlstest.ECDSAP256)}
 		s.ClientAuth = tls.RequireAndVerifyClientCert
 		s.ClientCAs, _ = tlstest.CA()
@@ -485,6 +486,7 @@ func afterHandshakeRules() (list []violation) {
 		),
 		each(tls13, "client", plainly,
 			rule{"a ClientHello", before("ServerHello", aMessage(message12(msgClientHello))), unexpectedMessage, "RFC 9846, Section 4"},
+			rule{"a HelloRequest before the ServerHello, by a client that takes TLS 1.2 too", before("ServerHello", aMessage(message12(msgHelloRequest))), unexpectedMessage, "RFC 9846, Section 4"},
 			rule{"a HelloRequest", before("EncryptedExtensions", aMessage(message12(msgHelloRequest))), unexpectedMessage, "RFC 9846, Section 4"},
 			rule{"a ticket before the Finished", before("Finished", aMessage(newSessionTicket(100, nil))), unexpectedMessage, "RFC 9846, Section 4.7.1"},
 			rule{"a ServerKeyExchange in TLS 1.3", before("Certificate", aMessage(message12(msgServerKeyExchange))), unexpectedMessage, "RFC 9846, Section 4"},
@@ -526,6 +528,9 @@ func certificate13(context []byte, entries ...[]byte) []byte {
 func entry(der []byte, extensions ...byte) []byte {
 	return append(vector24(der), vector16(extensions)...)
 }
+
+// smallDER is not parsed, so that it need not be a certificate.
+func smallDER() []byte { return []byte{0x30, 0} }
 
 func leafDER() []byte { return tlstest.Leaf(tlstest.ECDSAP256).Certificate[0] }
 
@@ -800,6 +805,12 @@ func secondHelloRules() []violation {
 					return slices.Insert(l, len(l)-1, extension12{extEarlyData, nil})
 				})
 			}), illegalParameter, "RFC 9846, Section 4.3.10"},
+			rule{"a second ClientHello that withdraws a PSK of the suite's hash", second(without(extPSK)), illegalParameter, where},
+			rule{"a second ClientHello with another PSK", second(inExtension(extPSK, func(b []byte) []byte { b[4] ^= 1; return b })), illegalParameter, where},
+		),
+		each(tls13, "server", resumedByCookie,
+			rule{"a second ClientHello that withdraws a PSK of the suite's hash, with the cookie", second(without(extPSK)), illegalParameter, where},
+			rule{"a second ClientHello with another PSK, with the cookie", second(inExtension(extPSK, func(b []byte) []byte { b[4] ^= 1; return b })), illegalParameter, where},
 		),
 	)
 }
@@ -980,10 +991,13 @@ func certificateRules() []violation {
 			rule{"an extension of a certificate twice", cert(certificate13(nil, entry(leafDER(), 0, 5, 0, 5, 1, 0, 0, 1, 0, 0, 5, 0, 5, 1, 0, 0, 1, 0))), illegalParameter, "RFC 9846, Section 4.3"},
 			rule{"an OCSP response without content", cert(certificate13(nil, entry(leafDER(), 0, 5, 0, 4, 1, 0, 0, 0))), decodeError, "RFC 9846, Section 4.5.1.1"},
 			rule{"an OCSP response of another type", cert(certificate13(nil, entry(leafDER(), 0, 5, 0, 5, 2, 0, 0, 1, 0))), decodeError, "RFC 9846, Section 4.5.1.1"},
+			rule{"101 certificates (a limit of ours)", cert(certificate13(nil, slices.Repeat([][]byte{entry(smallDER())}, 101)...)), certificateUnknown, judged},
+			rule{"33 SCTs (a limit of ours)", cert(certificate13(nil, entry(leafDER(), append([]byte{0, 18}, vector16(vector16(bytes.Repeat([]byte{0, 1, 1}, 33)))...)...))), illegalParameter, judged},
 			rule{"a list of no SCTs", cert(certificate13(nil, entry(leafDER(), 0, 18, 0, 2, 0, 0))), decodeError, "RFC 9846, Section 4.5.1.1"},
 			rule{"the Certificate of TLS 1.2", says("Certificate", func([]byte) []byte { return certificate12(leafDER()) }), decodeError, message},
 		),
 		each(tls13, "server", mutual,
+			rule{"101 certificates (a limit of ours)", cert(certificate13(nil, slices.Repeat([][]byte{entry(smallDER())}, 101)...)), certificateUnknown, judged},
 			rule{"a Certificate with a context that was not asked for", cert(certificate13([]byte{1}, entry(leafDER()))), illegalParameter, message},
 			rule{"a certificate that is none", cert(certificate13(nil, entry([]byte("not a certificate")))), badCertificate, judged},
 			rule{"an extension of a certificate that nobody asked for", cert(certificate13(nil, entry(leafDER(), 0x77, 0x77, 0, 0))), unsupportedExtension, message},
@@ -993,12 +1007,14 @@ func certificateRules() []violation {
 		each(tls12, "client", plainly,
 			rule{"a Certificate without certificates", cert(certificate12()), decodeError, "RFC 5246, Section 7.4.2"},
 			rule{"an empty certificate", cert(certificate12(nil)), decodeError, "RFC 5246, Section 7.4.2"},
+			rule{"101 certificates (a limit of ours)", cert(certificate12(slices.Repeat([][]byte{smallDER()}, 101)...)), certificateUnknown, "RFC 5246, Section 7.2.2"},
 			rule{"a certificate that is none", cert(certificate12([]byte("not a certificate"))), badCertificate, "RFC 5246, Section 7.2.2"},
 			rule{"a certificate of RSA with a suite for ECDSA", cert(certificate12(tlstest.Leaf(tlstest.RSA2048).Certificate...)), illegalParameter, "RFC 5246, Section 7.4.2"},
 		),
 		each(tls12, "server", mutual,
 			rule{"a certificate that is none", cert(certificate12([]byte("not a certificate"))), badCertificate, "RFC 5246, Section 7.2.2"},
 			rule{"an empty certificate", cert(certificate12(nil)), decodeError, "RFC 5246, Section 7.4.6"},
+			rule{"101 certificates (a limit of ours)", cert(certificate12(slices.Repeat([][]byte{smallDER()}, 101)...)), certificateUnknown, "RFC 5246, Section 7.2.2"},
 		),
 	)
 	for _, v := range []version{tls13, tls12} {
@@ -1357,12 +1373,18 @@ func renegotiation12Rules() []violation {
 	request, hello := message12(msgHelloRequest), aMessage(message12(msgClientHello, []byte{3, 3}, make([]byte, 32), []byte{0, 0, 2, 0xc0, 0x2b, 1, 0}))
 	return slices.Concat(
 		comesTo(isIgnored, each(tls12, "client", plainly,
+			rule{"a HelloRequest before the ServerHello", before("ServerHello", aMessage(request)), 0, "RFC 5246, Section 7.4.1.1"},
+			rule{"a HelloRequest between the messages of the handshake", before("ServerHelloDone", aMessage(request)), 0, "RFC 5246, Section 7.4.1.1"},
+			rule{"a HelloRequest before change_cipher_spec", before("change_cipher_spec", aMessage(request)), 0, "RFC 5246, Section 7.4.1.1"},
+			rule{"a HelloRequest before the Finished", before("Finished", aMessage(request)), 0, "RFC 5246, Section 7.4.1.1"},
 			rule{"a HelloRequest, which is declined", afterwards(aMessage(request)), 0, "RFC 5246, Section 7.4.1.1"},
 		)),
 		comesTo(isIgnored, each(tls12, "server", plainly,
 			rule{"a ClientHello after the handshake, which is declined", afterwards(hello), 0, "RFC 5246, Section 7.4.1.2"},
 		)),
 		each(tls12, "client", plainly,
+			rule{"a fifth HelloRequest in a handshake (a limit of ours)", before("ServerHelloDone", slices.Repeat([]unit{aMessage(request)}, 5)...), unexpectedMessage, "RFC 5246, Section 7.4.1.1"},
+			rule{"a HelloRequest with a body, in a handshake", before("ServerHelloDone", aMessage(message12(msgHelloRequest, []byte{0}))), decodeError, "RFC 5246, Section 7.4.1.1"},
 			rule{"a second HelloRequest, when one was declined (a limit of ours)", afterwards(aMessage(request, request)), unexpectedMessage, "RFC 5246, Section 7.2.2"},
 			rule{"a HelloRequest with a body", afterwards(aMessage(message12(msgHelloRequest, []byte{0}))), decodeError, "RFC 5246, Section 7.4.1.1"},
 		),

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/baretls/baretls"
+	"github.com/baretls/baretls/internal/tlstest"
 )
 
 // "All alerts defined below in this section, as well as all unknown alerts,
@@ -45,6 +46,85 @@ func TestAlertsOfThePeerEndTheConnection(t *testing.T) {
 	}
 }
 
+// A function of the configuration says which alert its error is, if it wants to.
+func TestCallbacksChooseTheAlert(t *testing.T) {
+	type configs struct {
+		client *baretls.ClientConfig
+		server *baretls.ServerConfig
+	}
+	for _, callback := range []struct {
+		name, victim string
+		usual        tls.AlertError
+		set          func(c configs, err error)
+	}{
+		{"CustomVerify of a client", "client", badCertificate, func(c configs, err error) {
+			c.client.CustomVerify = func(*baretls.PeerVerification) error { return err }
+		}},
+		{"VerifyPeer of a client", "client", badCertificate, func(c configs, err error) {
+			c.client.VerifyPeer = func(*baretls.PeerVerification) error { return err }
+		}},
+		{"CustomVerify of a server", "server", badCertificate, func(c configs, err error) {
+			c.server.CustomVerify = func(*baretls.PeerVerification) error { return err }
+		}},
+		{"VerifyPeer of a server", "server", badCertificate, func(c configs, err error) {
+			c.server.VerifyPeer = func(*baretls.PeerVerification) error { return err }
+		}},
+		{"GetCertificate", "server", handshakeFailure, func(c configs, err error) {
+			c.server.GetCertificate = func(*baretls.ClientHello) (*tls.Certificate, error) { return nil, err }
+		}},
+		{"GetClientCertificate", "client", internalError, func(c configs, err error) {
+			c.client.GetClientCertificate = func(*baretls.CertificateRequest) (*tls.Certificate, error) { return nil, err }
+		}},
+	} {
+		eachVersion(t, func(t *testing.T, v version) {
+			for _, test := range []struct {
+				err  error
+				want tls.AlertError
+			}{
+				{errReason{}, callback.usual},
+				{errors.Join(errReason{}, certificateRevoked), certificateRevoked},
+				{errors.Join(errReason{}, closeNotify), callback.usual},
+				{errors.Join(errReason{}, userCanceled), callback.usual},
+			} {
+				c := configs{v.client(), v.server()}
+				c.client.Certificates = []tls.Certificate{tlstest.ClientLeaf(tlstest.ECDSAP256)}
+				c.server.ClientAuth = tls.RequireAnyClientCert
+				callback.set(c, test.err)
+				p := v.pair(t, c.client, c.server)
+				p.run()
+				victim := p.side(callback.victim)
+				victim.wantFailed(test.want)
+				p.other(victim).wantAlerted(test.want)
+				if !errors.Is(victim.err, test.err) {
+					t.Errorf("%s returned %v, which is not in %v", callback.name, test.err, victim.err)
+				}
+			}
+		})
+	}
+}
+
+// Whatever alert a server has for the client of a session: it does not resume,
+// and the full handshake decides.
+func TestAnAlertForASessionIsNotSent(t *testing.T) {
+	refuse := false
+	st := newStage(t, withClientAuth, withNoEarlyData, func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
+		c.Certificates = []tls.Certificate{tlstest.ClientLeaf(tlstest.ECDSAP256)}
+		s.VerifyPeer = func(*baretls.PeerVerification) error {
+			if refuse {
+				refuse = false
+				return certificateRevoked
+			}
+			return nil
+		}
+	})
+	st.connect()
+	refuse = true
+	st.connects("with a session whose client is refused", baretls.HandshakeFull)
+	if refuse {
+		t.Error("the client of the session was not judged")
+	}
+}
+
 // wantSilence checks that a side that was told of the end says nothing more.
 func wantSilence(t *testing.T, s *side) {
 	t.Helper()
@@ -74,6 +154,20 @@ func TestAlertsAreErrors(t *testing.T) {
 	var failure *baretls.Error
 	if !errors.As(p.server.err, &failure) || !errors.As(failure, &known) || known != unexpectedMessage || failure.Received() {
 		t.Errorf("the error %v has the tls.AlertError %v, want an unexpected_message of our own", p.server.err, known)
+	}
+
+	// Both sides of one failure can log the same alert, and who sent it.
+	client := clientConfig()
+	client.RootCAs = nil
+	p = newPair(t, client, nil)
+	p.run()
+	for _, s := range p.sides() {
+		if !errors.As(s.err, &failure) {
+			t.Fatalf("the %s ends with %v, want an *Error", s.role, s.err)
+		}
+		if got, ok := failure.Alert(); !ok || got != unknownCA || failure.Received() != (s == p.server) {
+			t.Errorf("the error of the %s has the alert %v, received %v", s.role, got, failure.Received())
+		}
 	}
 }
 

@@ -34,7 +34,8 @@ type Ask uint8
 const (
 	// AskClientHello: ClientHelloReceived, of servers.
 	AskClientHello = Ask(handshake.AskClientHello)
-	// AskSession: SessionWanted, of servers with a SessionStore.
+	// AskSession: SessionWanted and SessionRemovalWanted, of servers with a
+	// SessionStore.
 	AskSession = Ask(handshake.AskSession)
 	// AskEarlyData: EarlyDataOffered, of servers.
 	AskEarlyData = Ask(handshake.AskEarlyData)
@@ -81,6 +82,8 @@ func askState(q handshake.Question) State {
 		return ClientHelloReceived{q}
 	case *handshake.SessionQuestion:
 		return SessionWanted{q}
+	case *handshake.RemovalQuestion:
+		return SessionRemovalWanted{q}
 	case *handshake.EarlyDataQuestion:
 		return EarlyDataOffered{q}
 	case *handshake.SignatureQuestion:
@@ -98,6 +101,7 @@ func askState(q handshake.Question) State {
 
 func (ClientHelloReceived) isState()        {}
 func (SessionWanted) isState()              {}
+func (SessionRemovalWanted) isState()       {}
 func (EarlyDataOffered) isState()           {}
 func (SignatureWanted) isState()            {}
 func (ServerCertificateReceived) isState()  {}
@@ -167,7 +171,7 @@ func (s ClientHelloReceived) Refuse(alert tls.AlertError, reason error) error {
 }
 
 // SessionWanted asks for a session of the SessionStore, which is then not asked
-// itself: its Take is not called, its Put is.
+// itself: its Get and Remove are not called, its Put is.
 type SessionWanted struct{ q *handshake.SessionQuestion }
 
 // Name is the name that the client gave, of 32 bytes: Put may have been called
@@ -191,10 +195,33 @@ func (s SessionWanted) ProtocolVersion() uint16 {
 func (s SessionWanted) Context() context.Context { return handshake.Stale(s.q).Context() }
 
 // Answer goes on with the session that Put was given, or with a full handshake
-// if it is nil, or cannot be used. The rules are those of SessionStore.Take:
-// nobody may ever be given the session again.
+// if it is nil, or cannot be used. The session stays where it is, as with
+// SessionStore.Get: it is removed when SessionRemovalWanted asks for that.
 func (s SessionWanted) Answer(session []byte) error {
 	return answered(handshake.Stale(s.q).Answer(session))
+}
+
+// SessionRemovalWanted asks to remove the session that an answer to SessionWanted
+// was, and comes when the client has proved to have its secret; in TLS 1.2 it
+// does not come.
+type SessionRemovalWanted struct{ q *handshake.RemovalQuestion }
+
+// Name is the name of the session.
+func (s SessionRemovalWanted) Name() string {
+	if s.q == nil {
+		return ""
+	}
+	return string(s.q.Ticket)
+}
+
+// Context is done when no answer is wanted any more.
+func (s SessionRemovalWanted) Context() context.Context { return handshake.Stale(s.q).Context() }
+
+// Answer goes on with the session if it was there and has been removed, and else
+// with a full handshake. The rules are those of SessionStore.Remove: of all
+// answers about one session, on all servers, at most one may be true.
+func (s SessionRemovalWanted) Answer(removed bool) error {
+	return answered(handshake.Stale(s.q).Answer(removed))
 }
 
 // EarlyDataOffered asks whether 0-RTT data may be accepted. It comes after all
@@ -270,10 +297,10 @@ func (s SignatureWanted) Sign() ([]byte, error) {
 }
 
 // Answer goes on with the signature. With an error the connection fails, with
-// the alert internal_error.
+// the alert internal_error, or the one that the error chooses: see ClientConfig.
 func (s SignatureWanted) Answer(signature []byte, err error) error {
 	if err != nil {
-		return answered(handshake.Stale(s.q).Refuse(fault.Internal.Because(err)))
+		return answered(handshake.Stale(s.q).Refuse(fault.Internal.By(err)))
 	}
 	return answered(handshake.Stale(s.q).Answer(signature))
 }
@@ -306,7 +333,7 @@ func (s ServerCertificateReceived) Verify() error { return answered(handshake.St
 
 // Answer accepts the server if the verdict is nil. Otherwise the connection
 // fails with the alert that goes with an error of Verify, as it was returned, or
-// bad_certificate.
+// that the verdict chooses (see ClientConfig), or else bad_certificate.
 func (s ServerCertificateReceived) Answer(verdict error) error {
 	return answered(handshake.Stale(s.q).Answer(verdict))
 }
@@ -346,7 +373,8 @@ func (s ClientCertificateReceived) Verify() error { return answered(handshake.St
 
 // Answer accepts the client if the verdict is nil. Otherwise the connection
 // fails with the alert that goes with an error of Verify, as it was returned, or
-// bad_certificate; see Resumed for what happens then.
+// that the verdict chooses (see ClientConfig), or else bad_certificate; see
+// Resumed for what happens then.
 func (s ClientCertificateReceived) Answer(verdict error) error {
 	return answered(handshake.Stale(s.q).Answer(verdict))
 }
@@ -391,10 +419,10 @@ func (s ClientCertificateRequested) Context() context.Context { return handshake
 // fit the request: the server decides what becomes of that. An error is
 // returned if the certificate cannot be used at all; then the state waits for
 // another answer. With an error of its own the connection fails, with the alert
-// internal_error.
+// internal_error, or the one that the error chooses: see ClientConfig.
 func (s ClientCertificateRequested) Answer(cert *tls.Certificate, err error) error {
 	if err != nil {
-		return answered(handshake.Stale(s.q).Refuse(fault.Internal.Because(err)))
+		return answered(handshake.Stale(s.q).Refuse(fault.Internal.By(err)))
 	}
 	credential, err := credential(cert, nil, handshake.Stale(s.q).Asks)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/baretls/baretls"
@@ -56,11 +57,25 @@ func TestAskRefused(t *testing.T) {
 			}
 			return 0, nil
 		},
+		"an error with an alert": func(q question) (tls.AlertError, error) {
+			err := errors.Join(errReason{}, certificateRevoked)
+			switch q := q.(type) {
+			case baretls.SignatureWanted:
+				return certificateRevoked, q.Answer(nil, err)
+			case baretls.ServerCertificateReceived:
+				return certificateRevoked, q.Answer(err)
+			case baretls.ClientCertificateReceived:
+				return certificateRevoked, q.Answer(err)
+			case baretls.ClientCertificateRequested:
+				return certificateRevoked, q.Answer(nil, err)
+			}
+			return 0, nil
+		},
 	}
 	eachSpot(t, func(t *testing.T, sp spot, first *askedMeeting) {
 		for name, refuse := range refusals {
 			m := first.repeated(sp)
-			if name == "an error" && sp.state == clientReceived && sp.resumed {
+			if strings.HasPrefix(name, "an error") && sp.state == clientReceived && sp.resumed {
 				continue // that leads to a full handshake
 			}
 			alert, err := refuse(m.q)
@@ -299,7 +314,7 @@ func TestAskAnswerIsCopied(t *testing.T) {
 					t.Fatal(err)
 				}
 			case baretls.SessionWanted:
-				answer = m.st.store.Take(q.Name())
+				answer = m.st.store.Get(q.Name())
 				if err := q.Answer(answer); err != nil {
 					t.Fatal(err)
 				}
@@ -391,7 +406,7 @@ func TestAskUnusableSession(t *testing.T) {
 		other := map[version]version{tls12: tls13, tls13: tls12}[v]
 		otherSession := func() []byte {
 			m := spot{state: sessionWanted, role: "server", resumed: true}.reach(t, other)
-			return m.st.store.Take(m.q.(baretls.SessionWanted).Name())
+			return m.st.store.Get(m.q.(baretls.SessionWanted).Name())
 		}()
 		for name, session := range map[string]func(good []byte) []byte{
 			"none":               func([]byte) []byte { return nil },
@@ -402,7 +417,7 @@ func TestAskUnusableSession(t *testing.T) {
 		} {
 			m := spot{state: sessionWanted, role: "server", resumed: true}.reach(t, v)
 			q := m.q.(baretls.SessionWanted)
-			if err := q.Answer(session(m.st.store.Take(q.Name()))); err != nil {
+			if err := q.Answer(session(m.st.store.Get(q.Name()))); err != nil {
 				t.Fatal(err)
 			}
 			m.wantConnected()
@@ -443,7 +458,7 @@ func TestAskOfTheWrongSide(t *testing.T) {
 // A state that no turn returned is a misuse, and no panic.
 func TestAskZeroStates(t *testing.T) {
 	for _, q := range []question{
-		baretls.ClientHelloReceived{}, baretls.SessionWanted{}, baretls.EarlyDataOffered{}, baretls.SignatureWanted{},
+		baretls.ClientHelloReceived{}, baretls.SessionWanted{}, baretls.SessionRemovalWanted{}, baretls.EarlyDataOffered{}, baretls.SignatureWanted{},
 		baretls.ServerCertificateReceived{}, baretls.ClientCertificateReceived{}, baretls.ClientCertificateRequested{},
 	} {
 		wantNoPanic(t, stateName(q), func() {

@@ -84,18 +84,18 @@ var askScenarios = []askScenario{
 		ofServer: []string{helloReceived}},
 	{name: "resumed from a store, with a cookie", edit: editing(withNoEarlyData, withCookie), resumed: true, stored: true,
 		ofClient: []string{serverReceived},
-		ofServer: []string{helloReceived, sessionWanted}},
+		ofServer: []string{helloReceived, sessionWanted, removalWanted}},
 	{name: "resumed, with a client certificate", edit: editing(withNoEarlyData, withClientAuth), resumed: true,
 		ofClient: []string{serverReceived},
 		ofServer: []string{helloReceived, clientReceived}},
 	{name: "resumed from a store, with a client certificate", edit: editing(withNoEarlyData, withClientAuth), resumed: true, stored: true,
 		ofClient: []string{serverReceived},
-		ofServer: []string{helloReceived, sessionWanted, clientReceived}},
+		ofServer: []string{helloReceived, sessionWanted, clientReceived, removalWanted}},
 	// A client that asks about its server sends no 0-RTT data.
 	{name: "resumed, with 0-RTT data", edit: editing(), resumed: true, early: true,
 		ofServer: []string{helloReceived, earlyOffered}},
 	{name: "resumed from a store, with 0-RTT data and a client certificate", edit: withClientAuth, resumed: true, stored: true, early: true,
-		ofServer: []string{helloReceived, sessionWanted, clientReceived, earlyOffered}},
+		ofServer: []string{helloReceived, sessionWanted, clientReceived, removalWanted, earlyOffered}},
 
 	{name: "TLS 1.2, full", edit: want12,
 		ofClient: []string{serverReceived},
@@ -137,10 +137,12 @@ func (m sessionMap) Put(name string, session []byte, _ time.Time) error {
 	return nil
 }
 
-func (m sessionMap) Take(name string) []byte {
-	session := m[name]
+func (m sessionMap) Get(name string) []byte { return bytes.Clone(m[name]) }
+
+func (m sessionMap) Remove(name string) bool {
+	_, ok := m[name]
 	delete(m, name)
-	return bytes.Clone(session)
+	return ok
 }
 
 func newAskStage(t *testing.T, sc askScenario) *askStage {

@@ -20,6 +20,7 @@ type question interface {
 const (
 	helloReceived   = "ClientHelloReceived"
 	sessionWanted   = "SessionWanted"
+	removalWanted   = "SessionRemovalWanted"
 	earlyOffered    = "EarlyDataOffered"
 	signatureWanted = "SignatureWanted"
 	serverReceived  = "ServerCertificateReceived"
@@ -37,6 +38,7 @@ const (
 var askOf = map[string]baretls.Ask{
 	helloReceived:   baretls.AskClientHello,
 	sessionWanted:   baretls.AskSession,
+	removalWanted:   baretls.AskSession,
 	earlyOffered:    baretls.AskEarlyData,
 	signatureWanted: baretls.AskSignature,
 	serverReceived:  baretls.AskPeerCertificate,
@@ -47,7 +49,7 @@ var askOf = map[string]baretls.Ask{
 // An answerer answers questions as they would have been decided inline.
 type answerer struct {
 	cert  *tls.Certificate     // for ClientCertificateRequested
-	store baretls.SessionStore // for SessionWanted
+	store baretls.SessionStore // for SessionWanted and SessionRemovalWanted
 }
 
 func (a answerer) answer(q question) error {
@@ -55,7 +57,9 @@ func (a answerer) answer(q question) error {
 	case baretls.ClientHelloReceived:
 		return q.Accept()
 	case baretls.SessionWanted:
-		return q.Answer(a.store.Take(q.Name()))
+		return q.Answer(a.store.Get(q.Name()))
+	case baretls.SessionRemovalWanted:
+		return q.Answer(a.store.Remove(q.Name()))
 	case baretls.EarlyDataOffered:
 		return q.Accept()
 	case baretls.SignatureWanted:
@@ -138,6 +142,8 @@ func everyAnswer(q question) map[string]error {
 		return map[string]error{"Accept": q.Accept(), "Use": q.Use(serverConfig()), "Refuse": q.Refuse(handshakeFailure, nil)}
 	case baretls.SessionWanted:
 		return map[string]error{"Answer": q.Answer(nil)}
+	case baretls.SessionRemovalWanted:
+		return map[string]error{"Answer": q.Answer(true)}
 	case baretls.EarlyDataOffered:
 		return map[string]error{"Accept": q.Accept(), "Reject": q.Reject()}
 	case baretls.SignatureWanted:

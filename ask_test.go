@@ -314,9 +314,9 @@ func TestAskAnsweredByManyAtOnce(t *testing.T) {
 	const many = 8
 	eachSpot(t, func(t *testing.T, sp spot, m *askedMeeting) {
 		answer := m.answerer().answer
-		if q, ok := m.q.(baretls.SessionWanted); ok { // the store gives it once
-			session := m.st.store.Take(q.Name())
-			answer = func(question) error { return q.Answer(session) }
+		if q, ok := m.q.(baretls.SessionRemovalWanted); ok { // from the store it is removed once
+			removed := m.st.store.Remove(q.Name())
+			answer = func(question) error { return q.Answer(removed) }
 		}
 		errs := make([]error, many)
 		var answering sync.WaitGroup
@@ -365,6 +365,8 @@ func lookAt(q question) (shown []any) {
 		return []any{pointee(q.ClientHello()), q.Raw()}
 	case baretls.SessionWanted:
 		return []any{q.Name(), q.ProtocolVersion()}
+	case baretls.SessionRemovalWanted:
+		return []any{q.Name()}
 	case baretls.EarlyDataOffered:
 		return []any{q.Flight(), q.Expires()}
 	case baretls.SignatureWanted:
@@ -429,6 +431,10 @@ func TestAskShowsWhatItIsAbout(t *testing.T) {
 		case baretls.SessionWanted:
 			if _, known := m.st.kept[q.Name()]; !known || len(q.Name()) != 32 || q.ProtocolVersion() != want {
 				t.Errorf("the session %x of version %#x is wanted", q.Name(), q.ProtocolVersion())
+			}
+		case baretls.SessionRemovalWanted:
+			if _, known := m.st.kept[q.Name()]; !known || want != tls.VersionTLS13 {
+				t.Errorf("the session %x is to be removed", q.Name())
 			}
 		case baretls.EarlyDataOffered:
 			if q.Flight() == ([32]byte{}) || !q.Expires().Equal(m.st.clock.now().Add(baretls.ReplayWindow)) {

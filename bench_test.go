@@ -575,6 +575,7 @@ func benchMust[T any](v T, err error) T {
 type loopEnd struct {
 	conn     *baretls.Conn
 	in, out  []byte
+	early    []byte                    // to be sent as 0-RTT data
 	received int                       // bytes of data
 	answer   func(baretls.State) error // to states that ask
 }
@@ -592,9 +593,18 @@ func (e *loopEnd) run(peer *loopEnd) error {
 		case baretls.EncodeTLSData:
 			e.out, err = state.AppendTo(e.out)
 		case baretls.TransmitTLSData:
+			if w, ok := state.MayEncryptEarlyData(); ok && len(e.early) > 0 {
+				e.out, err = w.AppendEncrypted(e.out, e.early)
+				e.early = nil
+			}
 			peer.in = append(peer.in, e.out...)
 			e.out = e.out[:0]
-			err = state.Done()
+			err = errors.Join(err, state.Done())
+		case baretls.ReadEarlyData:
+			for rec := range state.Records() {
+				e.received += len(rec.Payload)
+				discard += rec.Discard
+			}
 		case baretls.ReadTraffic:
 			for rec := range state.Records() {
 				e.received += len(rec.Payload)

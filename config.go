@@ -25,17 +25,23 @@ import (
 // good client: it trusts the system's roots. A config is checked at its first
 // use; it must not be changed after that, and can be shared by any number of
 // connections from any goroutine.
+//
+// An error of one of its functions ends the handshake. If it is, or wraps, a
+// tls.AlertError, the server gets that alert. One that ends nothing, as
+// close_notify, does not count, and neither does the alert in an *Error, which is
+// another connection's.
 type ClientConfig struct {
 	// RootCAs are the authorities that the server's chain has to lead to; nil
 	// stands for the system's. Verification is crypto/x509's.
 	RootCAs *x509.CertPool
 	// CustomVerify replaces the default verification, the check of the name
 	// included, if it is set. An error ends the handshake with the alert
-	// bad_certificate. It must not block. One that accepts everybody protects
+	// bad_certificate, or the one that it chooses. It must not block. One that accepts everybody protects
 	// from nobody who is on the way (RFC 9846, Appendix C.5).
 	CustomVerify func(*PeerVerification) error
 	// VerifyPeer runs, if it is set, after the default verification or
-	// CustomVerify has accepted the server, and may refuse it all the same.
+	// CustomVerify has accepted the server, and may refuse it all the same, in
+	// the same way.
 	VerifyPeer func(*PeerVerification) error
 
 	// Certificates to choose from when the server asks for one: the first that
@@ -44,7 +50,8 @@ type ClientConfig struct {
 	// server knows. With none, the server is told so, and decides.
 	Certificates []tls.Certificate
 	// GetClientCertificate chooses by the request instead. It may return nil
-	// for none; an error ends the handshake. It must not block.
+	// for none; an error ends the handshake with the alert internal_error, or
+	// the one that it chooses. It must not block.
 	GetClientCertificate func(*CertificateRequest) (*tls.Certificate, error)
 
 	// Sessions is where tickets are kept to resume connections; nil stands for
@@ -108,7 +115,7 @@ type ClientConfig struct {
 	RecordPadding int
 	// MaxHandshakeMessageSize is how large a handshake message of the peer may
 	// be, 4096 to 16777215 bytes; 0 stands for 65536. A chain of certificates
-	// is one message.
+	// is one message, and has 100 of them at most.
 	MaxHandshakeMessageSize int
 	// RecordSizeLimit is how large the peer's records may be (RFC 8449): 64 to
 	// 16385 bytes of content with its type and padding; 0 stands for 16385. It
@@ -130,6 +137,9 @@ type ClientConfig struct {
 // function that finds them. A config is checked at its first use; it must not
 // be changed after that, and can be shared by any number of connections from
 // any goroutine.
+//
+// An error of one of its functions ends the handshake, with an alert that it may
+// choose, as for ClientConfig.
 type ServerConfig struct {
 	// Certificates to choose from by the server name that the client asks for,
 	// and by the signature schemes it has; rather one whose whole chain is
@@ -139,7 +149,7 @@ type ServerConfig struct {
 	Certificates []tls.Certificate
 	// GetCertificate chooses by the ClientHello, before Certificates and
 	// instead of them unless it returns nil. An error ends the handshake with
-	// the alert handshake_failure. It must not block.
+	// the alert handshake_failure, or the one that it chooses. It must not block.
 	GetCertificate func(*ClientHello) (*tls.Certificate, error)
 
 	// NextProtos are the application protocols in order of preference (ALPN,
@@ -167,7 +177,8 @@ type ServerConfig struct {
 	// stands for the system's, which is hardly ever right.
 	ClientCAs *x509.CertPool
 	// CustomVerify and VerifyPeer: see ClientConfig. They are for clients that
-	// present a certificate, and apply to resumed connections anew.
+	// present a certificate, and apply to resumed connections anew: a client that
+	// is refused then, with whatever alert, gets a full handshake.
 	CustomVerify func(*PeerVerification) error
 	VerifyPeer   func(*PeerVerification) error
 	// SignatureSchemes that the client's signatures may have, in order of
@@ -198,7 +209,7 @@ type ServerConfig struct {
 	MaxEarlyData uint32
 	// ReplayGuard recognizes replays of 0-RTT data; nil stands for a
 	// NewReplayGuard of this config's own. It is not asked about sessions of a
-	// SessionStore, which can be taken only once.
+	// SessionStore, which can be removed only once.
 	ReplayGuard ReplayGuard
 	// SendHalfRTTData allows writing to clients that have not yet finished the
 	// handshake, and may not be there at all; but never to one that is asked

@@ -215,7 +215,6 @@
 // else. The cipher suites, groups and signature schemes are those of
 // [ClientConfig].
 //
-// Not yet: ECH; states that ask for a signature, a verification or a session and
-// are answered in a later turn; and a net.Conn. Never: TLS 1.1 and older,
-// renegotiation, compression, CBC, key exchange by RSA or finite fields, SHA-1.
+// Not yet: ECH. Never: TLS 1.1 and older, renegotiation, compression, CBC, key
+// exchange by RSA or finite fields, SHA-1.
 package baretls

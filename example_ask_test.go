@@ -71,17 +71,50 @@ func ExampleSessionWanted() {
 	serverConfig.Ask = baretls.AskSession
 	for range 2 {
 		err := exampleQuestions(clientConfig, serverConfig, "example.com", func(state baretls.State) error {
-			question := state.(baretls.SessionWanted)
-			session, known := elsewhere[question.Name()]
-			delete(elsewhere, question.Name()) // it is good for one connection
-			fmt.Println(tls.VersionName(question.ProtocolVersion()), known)
-			return question.Answer(session)
+			switch question := state.(type) {
+			case baretls.SessionWanted:
+				session, known := elsewhere[question.Name()]
+				fmt.Println("wanted:", tls.VersionName(question.ProtocolVersion()), known)
+				return question.Answer(session)
+			case baretls.SessionRemovalWanted:
+				return question.Answer(elsewhere.take(question.Name()))
+			}
+			return nil
 		})
 		fmt.Println(err)
 	}
 	// Output:
 	// <nil>
-	// TLS 1.3 true
+	// wanted: TLS 1.3 true
+	// <nil>
+}
+
+// A session is good for one connection: of two that want to remove it one is
+// told that it was not there any more, and goes on without.
+func ExampleSessionRemovalWanted() {
+	elsewhere := make(exampleSessions)
+	clientConfig, serverConfig := exampleConfigs()
+	serverConfig.SessionStore = elsewhere
+	serverConfig.Ask = baretls.AskSession
+	for range 2 {
+		err := exampleQuestions(clientConfig, serverConfig, "example.com", func(state baretls.State) error {
+			switch question := state.(type) {
+			case baretls.SessionWanted:
+				return question.Answer(elsewhere[question.Name()])
+			case baretls.SessionRemovalWanted:
+				fmt.Println("the first:", elsewhere.take(question.Name()))
+				second := elsewhere.take(question.Name())
+				fmt.Println("the second:", second)
+				return question.Answer(second)
+			}
+			return nil
+		})
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// the first: true
+	// the second: false
 	// <nil>
 }
 
@@ -93,7 +126,14 @@ func (s exampleSessions) Put(name string, session []byte, _ time.Time) error {
 	return nil
 }
 
-func (exampleSessions) Take(string) []byte { panic("the program is asked instead") }
+func (s exampleSessions) take(name string) bool {
+	_, known := s[name]
+	delete(s, name)
+	return known
+}
+
+func (exampleSessions) Get(string) []byte  { panic("the program is asked instead") }
+func (exampleSessions) Remove(string) bool { panic("the program is asked instead") }
 
 // A register of flights that all servers share recognizes a replay. It may
 // forget those that have expired.

@@ -47,11 +47,11 @@ func TestHandshakeAllocations(t *testing.T) {
 				connect(t, &client, &server, clientConfig, serverConfig)
 			}
 			const runs = 200
-			before := allocated(t)
+			before := allocatedByNow(t)
 			for range runs {
 				connect(t, &client, &server, clientConfig, serverConfig)
 			}
-			after := allocated(t)
+			after := allocatedByNow(t)
 			if got := client.conn.HandshakeKind(); got != want || client.conn.ProtocolVersion() != uint16(row.v) {
 				t.Fatalf("the handshake is %v in version %#04x, want %v", got, client.conn.ProtocolVersion(), want)
 			}
@@ -64,9 +64,9 @@ func TestHandshakeAllocations(t *testing.T) {
 	}
 }
 
-// allocated is what has been allocated so far. Until the test is over nothing is
+// allocatedByNow is what has been allocated so far. Until the test is over nothing is
 // collected and there is one processor, so that pools lose nothing.
-func allocated(t *testing.T) (m runtime.MemStats) {
+func allocatedByNow(t *testing.T) (m runtime.MemStats) {
 	t.Helper()
 	collect, processors := debug.SetGCPercent(-1), runtime.GOMAXPROCS(1)
 	t.Cleanup(func() {

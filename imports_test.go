@@ -212,6 +212,28 @@ type goFile struct {
 
 func (s goFile) at(n ast.Node) string { return s.files.Position(n.Pos()).String() }
 
+// The core has one source of randomness, beside the Rand of a configuration:
+// RFC 9846, Appendix C.1.
+func TestRandomnessIsCryptoRands(t *testing.T) {
+	from := 0
+	for _, f := range goFiles(t) {
+		if _, core := importLayers[path.Dir(f.name)]; !core {
+			continue
+		}
+		for _, imported := range f.imports {
+			switch imported {
+			case "math/rand", "math/rand/v2", "hash/maphash", "golang.org/x/crypto/chacha20":
+				t.Errorf("%s imports %s, of which a key or a nonce could be made", f.name, imported)
+			case "crypto/rand":
+				from++
+			}
+		}
+	}
+	if from == 0 {
+		t.Error("nothing imports crypto/rand: the test looks in the wrong place")
+	}
+}
+
 // goFiles parses the module, whatever the files' build constraints.
 func goFiles(t *testing.T) (all []goFile) {
 	t.Helper()

@@ -132,3 +132,29 @@ func TestKeyLimitWithUpdatesAndClosure(t *testing.T) {
 		}
 	}
 }
+
+// "Implementations SHOULD NOT enforce these limits" on what they receive: a side
+// that would have changed its own keys long ago goes on reading.
+func TestLimitsOnKeysAreTheSenders(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v version) {
+		for _, reader := range []string{"client", "server"} {
+			client, server := v.client(), v.server()
+			var err error
+			if reader == "client" {
+				err = baretls.LimitClientKeys(client, keyLimit)
+			} else {
+				err = baretls.LimitServerKeys(server, keyLimit)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := v.pair(t, client, server)
+			p.handshake()
+			to := p.side(reader)
+			for range 20 * keyLimit {
+				p.send(p.other(to), "one record")
+			}
+			to.wantAlive()
+		}
+	})
+}

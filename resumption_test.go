@@ -126,6 +126,85 @@ func TestStoredSessionIsTakenOnce(t *testing.T) {
 	st.connects("the session's second use", baretls.HandshakeFull)
 }
 
+// A session's name can be read by everybody on the way. Who does not have its
+// secret, too, does not use it up, whether the store is asked or the caller.
+func TestStrangersDoNotUseUpASession(t *testing.T) {
+	for _, ask := range []baretls.Ask{0, baretls.AskSession} {
+		store := make(sessionMap)
+		st := newStage(t, func(_ *baretls.ClientConfig, s *baretls.ServerConfig) { s.SessionStore, s.Ask = store, ask })
+		st.connect()
+		session := st.sessions.takeAll(t)
+		st.sessions.put(t, session)
+		kept := len(store)
+
+		stranger := st.meet()
+		stranger.server.answers(manners[0], answerer{store: store}.answer)
+		hello := records(t, stranger.clientFlight())[0]
+		hello[len(hello)-1] ^= 1 // of the binder
+		stranger.answer(hello)
+		stranger.server.wantFailed(decryptErrorAlert)
+		if len(store) != kept {
+			t.Errorf("ask %#x: a hello with a wrong binder leaves %d sessions in the store, want %d", uint8(ask), len(store), kept)
+		}
+
+		st.sessions.empty()
+		st.sessions.put(t, session)
+		for _, want := range []baretls.HandshakeKind{baretls.HandshakeResumed, baretls.HandshakeFull} {
+			m := st.meet()
+			m.sendEarly("early data")
+			m.server.answers(manners[0], answerer{store: store}.answer)
+			m.complete()
+			m.works()
+			m.wantKind("the owner's connection", want)
+			st.sessions.empty()
+			st.sessions.put(t, session)
+		}
+	}
+}
+
+// Of two connections with one session, at the same time, one resumes it and
+// gets the early data.
+func TestOneOfTwoConnectionsGetsTheSession(t *testing.T) {
+	store := make(sessionMap)
+	st := newStage(t, func(_ *baretls.ClientConfig, s *baretls.ServerConfig) {
+		s.SessionStore, s.Ask = store, baretls.AskSession
+	})
+	st.connect()
+	flight := st.meet().clientFlight("pay 1")
+	var waiting []baretls.SessionRemovalWanted
+	var meetings []*meeting
+	for range 2 {
+		m := &meeting{pair: &pair{t: t, keys: st.keys}, serverConn: st.newServer()}
+		m.server = newSide(t, "server", &m.serverConn.Conn)
+		m.server.ask = func(q question) bool {
+			if removal, ok := q.(baretls.SessionRemovalWanted); ok {
+				waiting = append(waiting, removal)
+				return false
+			}
+			if err := (answerer{store: store}).answer(q); err != nil {
+				t.Fatal(err)
+			}
+			return true
+		}
+		m.answer(bytes.Clone(flight))
+		meetings = append(meetings, m)
+	}
+	if len(waiting) != 2 {
+		t.Fatalf("%d connections want to remove the session, want both", len(waiting))
+	}
+	for i, q := range waiting {
+		if err := q.Answer(store.Remove(q.Name())); err != nil {
+			t.Fatal(err)
+		}
+		m := meetings[i]
+		m.serverTurns()
+		status, data := []baretls.EarlyDataStatus{accepted, rejected}[i], []string{"pay 1", ""}[i]
+		if got := m.server.conn.EarlyData(); got != status || string(m.early) != data || m.server.err != nil {
+			t.Errorf("connection %d: early data is %q, %q, want %q, %q, error %v", i, got, m.early, status, data, m.server.err)
+		}
+	}
+}
+
 func TestResumptionAndCipherSuites(t *testing.T) {
 	const (
 		aes128 = tls.TLS_AES_128_GCM_SHA256

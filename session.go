@@ -124,10 +124,17 @@ type SessionStore interface {
 	// Put keeps a session until it expires, or not as long. After an error the
 	// client gets no ticket.
 	Put(id string, session []byte, expires time.Time) error
-	// Take returns a session and removes it, or returns nil. Of several calls
-	// with one id, at most one returns the session: 0-RTT depends on it. The
-	// bytes are the connection's then, which clears the secret in them.
-	Take(id string) []byte
+	// Get returns a copy of a session, or nil. It stays where it is, for whoever
+	// sees a ClientHello can name it. The bytes are the connection's, which
+	// clears the secret in them.
+	Get(id string) []byte
+	// Remove removes a session and reports whether it was there. Of several
+	// calls with one id, at most one returns true: 0-RTT depends on it (RFC 9846,
+	// Section 8.1). It is called for a session that Get has returned, when the
+	// client has proved to have its secret, and with false the handshake is
+	// full. In TLS 1.2 it is not called: there a session is used until it
+	// expires, and Put again when it was.
+	Remove(id string) bool
 }
 
 // NewSessionCache returns a SessionStore in memory for so many sessions. The
@@ -151,12 +158,20 @@ func (c *sessionCache) Put(id string, session []byte, expires time.Time) error {
 	return nil
 }
 
-func (c *sessionCache) Take(id string) []byte {
+func (c *sessionCache) Get(id string) []byte {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	session, _ := c.lru.get(id)
+	return bytes.Clone(session)
+}
+
+func (c *sessionCache) Remove(id string) bool {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	session, ok := c.lru.get(id)
+	clear(session)
 	c.lru.remove(id)
-	return session
+	return ok
 }
 
 // lru is a map of bounded size that drops what was used least recently.

@@ -70,15 +70,22 @@ func TestSessionCache(t *testing.T) {
 			t.Errorf("Put: %v", err)
 		}
 	}
-	if cache.Take("a") != nil {
+	if cache.Get("a") != nil || cache.Remove("a") {
 		t.Error("a cache for two sessions has kept a third, and not dropped the first")
 	}
 	for _, id := range []string{"b", "c"} {
-		if got := string(cache.Take(id)); got != "session "+id {
-			t.Errorf("Take(%q) returns %q", id, got)
+		for range 2 { // what Get returns is the caller's to clear
+			got := cache.Get(id)
+			if string(got) != "session "+id {
+				t.Errorf("Get(%q) returns %q", id, got)
+			}
+			clear(got)
 		}
-		if cache.Take(id) != nil {
-			t.Errorf("session %q can be taken twice", id)
+		if !cache.Remove(id) {
+			t.Errorf("session %q cannot be removed", id)
+		}
+		if cache.Remove(id) || cache.Get(id) != nil {
+			t.Errorf("session %q is there when it has been removed", id)
 		}
 	}
 	cache = baretls.NewSessionCache(0)
@@ -87,7 +94,7 @@ func TestSessionCache(t *testing.T) {
 			t.Errorf("Put: %v", err)
 		}
 	}
-	if cache.Take("0") != nil || cache.Take("1") == nil || cache.Take("4096") == nil {
+	if cache.Get("0") != nil || cache.Get("1") == nil || cache.Get("4096") == nil {
 		t.Error("a capacity of 0 does not stand for 4096 sessions")
 	}
 }
@@ -104,7 +111,7 @@ func TestSessionCachesAreShared(t *testing.T) {
 		var wait sync.WaitGroup
 		for range 4 {
 			wait.Go(func() {
-				if server.Take(id) != nil {
+				if server.Remove(id) {
 					taken.Add(1)
 				}
 				if client.Take(id) != nil {
@@ -115,7 +122,7 @@ func TestSessionCachesAreShared(t *testing.T) {
 		wait.Wait()
 	}
 	if n := taken.Load(); n != 100 {
-		t.Errorf("100 sessions of a server were taken %d times", n)
+		t.Errorf("100 sessions of a server were removed %d times", n)
 	}
 	if n := clientTaken.Load(); n != 100 {
 		t.Errorf("100 sessions of a client were taken %d times", n)
@@ -125,7 +132,8 @@ func TestSessionCachesAreShared(t *testing.T) {
 type fullStore struct{}
 
 func (fullStore) Put(string, []byte, time.Time) error { return errors.New("full") }
-func (fullStore) Take(string) []byte                  { return nil }
+func (fullStore) Get(string) []byte                   { return nil }
+func (fullStore) Remove(string) bool                  { return false }
 
 func TestSessionStoreThatIsFull(t *testing.T) {
 	st := newStage(t, func(c *baretls.ClientConfig, s *baretls.ServerConfig) { s.SessionStore = fullStore{} })

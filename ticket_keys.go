@@ -269,11 +269,10 @@ func (t statelessTickets) Issue(session []byte, expires time.Time) ([]byte, erro
 	return t.keys.seal(session, t.now())
 }
 
-func (t statelessTickets) Redeem(ticket []byte) (session []byte, once bool) {
-	return t.keys.open(ticket), false
-}
+func (t statelessTickets) Redeem(ticket []byte) []byte { return t.keys.open(ticket) }
 
 func (statelessTickets) Stateful() bool                       { return false }
+func (statelessTickets) Remove(ticket []byte) bool            { return true }
 func (statelessTickets) Keep(id, session []byte, _ time.Time) {}
 
 // statefulTickets are names of sessions in a store.
@@ -285,14 +284,15 @@ func (t statefulTickets) Issue(session []byte, expires time.Time) ([]byte, error
 	return id, t.store.Put(string(id), bytes.Clone(session), expires)
 }
 
-func (t statefulTickets) Redeem(ticket []byte) (session []byte, once bool) {
+func (t statefulTickets) Redeem(ticket []byte) []byte {
 	if len(ticket) != handshake.SessionNameLen {
-		return nil, false
+		return nil
 	}
-	return t.store.Take(string(ticket)), true
+	return t.store.Get(string(ticket))
 }
 
-func (statefulTickets) Stateful() bool { return true }
+func (statefulTickets) Stateful() bool              { return true }
+func (t statefulTickets) Remove(ticket []byte) bool { return t.store.Remove(string(ticket)) }
 
 func (t statefulTickets) Keep(id, session []byte, expires time.Time) {
 	t.store.Put(string(id), bytes.Clone(session), expires)

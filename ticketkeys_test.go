@@ -404,4 +404,5 @@ func TestSessionStoreThatReturnsJunk(t *testing.T) {
 type junkStore struct{ b []byte }
 
 func (s junkStore) Put(string, []byte, time.Time) error { return nil }
-func (s junkStore) Take(string) []byte                  { return bytes.Clone(s.b) }
+func (s junkStore) Get(string) []byte                   { return bytes.Clone(s.b) }
+func (s junkStore) Remove(string) bool                  { return true }

@@ -35,16 +35,20 @@ var wants = []want{
 	{"full handshake: rate beside crypto/tls", 1.3, true, "full", x25519Row, ratioTo(nameStd)},
 	{"full handshake, X25519MLKEM768: time over that of its operations", 1.15, false, "full", hybridRow, timesOperations},
 	{"full handshake, X25519MLKEM768: rate beside crypto/tls", 1.3, true, "full", hybridRow, ratioTo(nameStd)},
-	{"first contact: time over that of its operations", 1.15, false, "first", x25519Row, timesOperations},
-	{"first contact: rate beside crypto/tls", 1.3, true, "first", x25519Row, ratioTo(nameStd)},
+	{"first contact (not asked for): time over that of its operations", 1.15, false, "first", x25519Row, timesOperations},
+	{"first contact (not asked for): rate beside crypto/tls", 1.3, true, "first", x25519Row, ratioTo(nameStd)},
 	{"resumed handshake: rate beside crypto/tls", 1.7, true, "resumed", x25519Row[:1], ratioTo(nameStd)},
 	{"full handshake: allocations", 150, false, "full", x25519Row, allocations},
 	{"full handshake: bytes allocated", 20_000, false, "full", x25519Row, bytesAllocated},
-	{"first contact: allocations", 150, false, "first", x25519Row, allocations},
+	{"first contact (not asked for): allocations", 150, false, "first", x25519Row, allocations},
 	{"resumed handshake: allocations", 120, false, "resumed", x25519Row[:1], allocations},
 	{"idle client: bytes of heap", 2048, false, "idle", []string{"AES-256-GCM", "client"}, value},
 	{"idle server: bytes of heap", 2048, false, "idle", []string{"AES-256-GCM", "server"}, value},
+	{"records with all connections over records with one, cache misses aside", 1.1, false, "crowd-growth", []string{"from one to all"}, burstValue},
 }
+
+// aimsText says what the aims are of, so that nobody takes them for more.
+const aimsText = "A full handshake is one of a client that has verified this chain before, with this configuration, as a client that\ncomes back has: it verifies one signature, not three. X25519 and a key of ECDSA P-256, if nothing else is said. At the *first\ncontact* it verifies all of them; that was not asked for and is judged by the same numbers. The sum of the operations\nis that of *operations*, as baretls does them, which is less than by the standard library."
 
 var (
 	x25519Row = []string{"X25519", string(ecdsaKey)}
@@ -75,6 +79,11 @@ func timesOperations(r row) (float64, bool) {
 func allocations(r row) (float64, bool)    { return r.Results[0].Allocs, true }
 func bytesAllocated(r row) (float64, bool) { return r.Results[0].Bytes, true }
 func value(r row) (float64, bool)          { return r.Results[0].Value.Median, true }
+
+func burstValue(r row) (float64, bool) {
+	x, ok := r.get(nameBurst)
+	return x.Value.Median, ok
+}
 
 // judge compares the aims with what was measured. Those whose rows were not
 // measured are left out.

@@ -24,7 +24,7 @@ func TestEverything(t *testing.T) {
 	rows := map[string]int{
 		"seal": 9, "open": 9, "seal12": 9, "open12": 9,
 		"full": 9, "first": 9, "resumed": 3, "early": 3, "full12": 6, "first12": 6, "resumed12": 1,
-		"idle": 6, "crowd": 2, "crowd-heap": 1,
+		"idle": 6, "crowd": 2, "crowd-growth": 1, "crowd-heap": 1,
 	}
 	for _, table := range r.Tables {
 		if len(table.Rows) != rows[table.ID] {

@@ -22,6 +22,7 @@ type clock struct {
 	allocs uint64
 	bytes  uint64
 	counts bool
+	watch  func(on bool) // is told when it starts and stops, if it is set
 
 	begun         time.Duration
 	side          side
@@ -33,6 +34,9 @@ type clock struct {
 func (c *clock) start(s side) {
 	if c.counts {
 		runtime.ReadMemStats(&c.before)
+	}
+	if c.watch != nil {
+		c.watch(true)
 	}
 	c.side, c.since = s, time.Now()
 	c.begun = processTime()
@@ -49,6 +53,9 @@ func (c *clock) to(s side) {
 func (c *clock) stop() {
 	c.spent += max(0, processTime()-c.begun-processTimeCost())
 	c.to(c.side)
+	if c.watch != nil {
+		c.watch(false)
+	}
 	if c.counts {
 		runtime.ReadMemStats(&c.after)
 		c.allocs += c.after.Mallocs - c.before.Mallocs

@@ -18,8 +18,14 @@ type crowd struct {
 	heaps []row // of each size, what its servers hold
 }
 
-// crowdBatch is how many requests are sealed ahead.
-const crowdBatch = 256
+// crowdBatch is how many requests are sealed ahead, crowdBurst how many of them
+// are on the same connection in a burst.
+const (
+	crowdBatch = 256
+	crowdBurst = 64
+)
+
+var nameBurst = fmt.Sprintf("%s, %d in a row", nameBaretls, crowdBurst)
 
 func (w *crowd) scenario(count int) scenario {
 	labels := []string{strconv.Itoa(count)}
@@ -44,7 +50,10 @@ func (w *crowd) scenario(count int) scenario {
 				return nil, err
 			}
 			heap.add(k.name, float64(liveHeap()-before)/float64(count))
-			contenders = append(contenders, contender{name: k.name, run: requests(crowd)})
+			contenders = append(contenders, contender{name: k.name, run: requests(crowd, 1)})
+			if k.name == nameBaretls {
+				contenders = append(contenders, contender{name: nameBurst, run: requests(crowd, crowdBurst)})
+			}
 		}
 		return contenders, nil
 	}}
@@ -57,9 +66,20 @@ type responder interface {
 	answer(sealed, buf []byte) error
 }
 
-// requests lets connections answer that are chosen by chance. Only the servers'
-// part is timed.
-func requests(crowd []responder) func(n int, c *clock) error {
+// grown is what the last of the rows takes over what the first takes.
+func grown(rows []row) row {
+	r := row{Labels: []string{"from one to all"}}
+	for _, x := range rows[len(rows)-1].Results {
+		if one, ok := rows[0].get(x.Name); ok {
+			r.add(x.Name, x.Value.Median/one.Value.Median)
+		}
+	}
+	return r
+}
+
+// requests lets connections answer that are chosen by chance, each for so many
+// requests. Only the servers' part is timed.
+func requests(crowd []responder, burst int) func(n int, c *clock) error {
 	random := rand.New(rand.NewPCG(1, 2))
 	sealed := make([][]byte, crowdBatch)
 	chosen := make([]responder, crowdBatch)
@@ -68,7 +88,11 @@ func requests(crowd []responder) func(n int, c *clock) error {
 		for n > 0 {
 			count := min(crowdBatch, n)
 			for i := range count {
-				chosen[i] = crowd[random.IntN(len(crowd))]
+				if i%burst == 0 {
+					chosen[i] = crowd[random.IntN(len(crowd))]
+				} else {
+					chosen[i] = chosen[i-1]
+				}
 				var err error
 				if sealed[i], err = chosen[i].ask(sealed[i][:0], request); err != nil {
 					return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 
 	"github.com/baretls/baretls"
 )
@@ -138,10 +137,14 @@ func (hs handshakes) scenario(h handshake) scenario {
 	}
 	return scenario{labels: labels, begin: func() ([]contender, error) {
 		var contenders []contender
-		ways := []func(handshake) (contender, error){hs.baretls, hs.operations, hs.std}
-		if h.kind == resumed && h.version == tls.VersionTLS12 {
-			ways = slices.Delete(ways, 1, 2) // it has no operations
+		ways := []func(handshake) (contender, error){hs.baretls}
+		if h.kind != resumed || h.version != tls.VersionTLS12 { // or it has no operations
+			ways = append(ways, hs.operations)
+			if h.group != tls.CurveP256 { // or they are the same
+				ways = append(ways, hs.stdOperations)
+			}
 		}
+		ways = append(ways, hs.std)
 		for _, begin := range ways {
 			c, err := begin(h)
 			if err != nil {

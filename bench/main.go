@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -23,6 +24,8 @@ func main() {
 		asJSON = flag.Bool("json", false, "print JSON instead of Markdown")
 		build  = flag.Bool("rustls", false, "build the Rust program first; without it, rustls takes part if it has been built")
 		only   = flag.String("only", "", "measure the tables whose names match this `pattern` only")
+		shares = flag.Duration("profile", 0, "tell where handshakes and records spend their time instead, by samples of `so long` for each")
+		into   = flag.String("write", "", "with -profile, put the tables into this `file`, between the lines that are marked for them")
 	)
 	flag.BoolVar(&o.quick, "quick", false, "measure the most telling part only, in less than 45 seconds, without OpenSSL and rustls")
 	flag.IntVar(&o.runs, "runs", 11, "how many runs the medians are of")
@@ -31,6 +34,18 @@ func main() {
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
+	if *shares > 0 {
+		tables, err := profileAll(*shares)
+		if err == nil && *into != "" {
+			err = writeShares(*into, tables)
+		} else if err == nil {
+			_, err = fmt.Print(tables)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
@@ -259,8 +274,9 @@ func (h handshake) telling() bool {
 const (
 	fullText = `One client, one server, without resumption: a client of baretls has verified this chain before and checks the
 CertificateVerify only; one of ` + "`crypto/tls`" + ` has parsed it before; one of rustls has kept nothing. *operations* are the
-public-key operations that are left for baretls, measured alone, by the standard library: four of the key exchange, a
-signature and its verification.`
+public-key operations that are left for baretls, measured alone: four of the key exchange, a signature and its
+verification. They are the standard library's, but X25519 keys are made over the Edwards base point, as baretls makes
+them; with *operations, crypto/ecdh* they are not.`
 	firstText = `The same with servers whose certificates, leaf and intermediate, the client has never seen. *operations* include the
 verification of two certificates.`
 	resumedText = `With the ticket of the one before, a key exchange, a new ticket, and behind it a byte of data, which is what makes
@@ -276,7 +292,11 @@ stack and the buffer that it then has.`
 func crowdPart(o options, p *pki) part {
 	t := table{
 		ID: "crowd", Title: "Many connections", Unit: "ns", allocs: true, Labels: []string{"connections"},
-		Text: "A server opens a request of 1,024 bytes and seals as large a response, each time on another connection, by chance.\nThe clients are of baretls. *AEAD* opens and seals with keys of as many connections, and nothing else: that it costs\nmore where there are many is the cache's doing.",
+		Text: "A server opens a request of 1,024 bytes and seals as large a response, each time on another connection, by chance,\nor on another after " + strconv.Itoa(crowdBurst) + " in a row. The clients are of baretls. *AEAD* opens and seals with keys of as many connections, and nothing else: that it costs\nmore where there are many is the cache's doing.",
+	}
+	growth := table{
+		ID: "crowd-growth", Title: "What many connections add to a request", Unit: "times", Labels: []string{"connections"},
+		Text: "The time of the last row over that of the first. Where the same connection has " + strconv.Itoa(crowdBurst) + " requests in a row, the caches miss so\nmuch less often, and what is left is what many connections cost besides.",
 	}
 	return part{t, func() ([]table, error) {
 		w := &crowd{pki: p}
@@ -287,11 +307,15 @@ func crowdPart(o options, p *pki) part {
 			}
 		}
 		tables, err := fill(t, scenarios, o.effort)
+		if err != nil {
+			return nil, err
+		}
+		growth.Rows = []row{grown(tables[0].Rows)}
 		heap := table{
 			ID: "crowd-heap", Title: "Memory of many connections", Unit: "bytes", Labels: []string{"connections"}, Rows: w.heaps,
 			Text: "Bytes of heap for each, server and client, before the first record; the clients are of baretls. *AEAD* is the four keys alone.",
 		}
-		return append(tables, heap), err
+		return append(tables, growth, heap), nil
 	}}
 }
 

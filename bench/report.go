@@ -23,7 +23,7 @@ type table struct {
 	Title   string   `json:"title"`
 	Text    string   `json:"text"`
 	Labels  []string `json:"labels"` // headings of the rows' labels
-	Unit    string   `json:"unit"`   // of all values: ns or bytes
+	Unit    string   `json:"unit"`   // of all values: ns, bytes or times
 	Rows    []row    `json:"rows"`
 	Skipped string   `json:"skipped,omitempty"` // why there are no rows
 
@@ -45,7 +45,7 @@ func (r report) markdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n\n%s\n", r.Machine, r.Effort, legend)
 	if len(r.Aims) > 0 {
-		fmt.Fprintf(&b, "\n## Aims\n\n")
+		fmt.Fprintf(&b, "\n## Aims\n\n%s\n\n", aimsText)
 		rows := [][]string{{"aim", "at", "result", ""}}
 		for _, a := range r.Aims {
 			rows = append(rows, []string{a.What, a.bound(), a.result(), a.verdict()})
@@ -162,6 +162,8 @@ func (t table) value(v float64) string {
 		return strconv.FormatFloat(v/1000, 'f', 1, 64)
 	case t.micro:
 		return thousands(v / 1000)
+	case t.Unit == "times":
+		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
 	return thousands(v)
 }

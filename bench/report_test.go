@@ -46,6 +46,8 @@ Medians of 3 runs.
 
 ## Aims
 
+` + aimsText + `
+
 | aim | at | result |  |
 |---|---|---:|---:|
 | rate | least 1.30 | 1.60 | met |

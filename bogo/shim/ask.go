@@ -65,7 +65,9 @@ func (x *exchange) answer(state baretls.State) error {
 	case baretls.ClientHelloReceived:
 		return x.answerHello(state)
 	case baretls.SessionWanted:
-		return state.Answer(x.memory.store.Take(state.Name()))
+		return state.Answer(x.memory.store.Get(state.Name()))
+	case baretls.SessionRemovalWanted:
+		return state.Answer(x.memory.store.Remove(state.Name()))
 	case baretls.EarlyDataOffered:
 		if fresh, err := x.memory.Fresh(state.Flight(), state.Expires()); err != nil || !fresh {
 			return errors.Join(err, state.Reject())

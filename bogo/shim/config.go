@@ -454,7 +454,8 @@ func (m *memory) clock() time.Time { return m.now }
 type fullStore struct{}
 
 func (fullStore) Put(string, []byte, time.Time) error { return errors.New("no room") }
-func (fullStore) Take(string) []byte                  { return nil }
+func (fullStore) Get(string) []byte                   { return nil }
+func (fullStore) Remove(string) bool                  { return false }
 
 // Put and Take make it a client's store. The key is not looked at: the runner
 // demands that a session is offered, whatever has been changed since.

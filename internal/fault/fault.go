@@ -5,6 +5,7 @@
 package fault
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 )
@@ -25,6 +26,7 @@ type Error struct {
 	Reason Reason
 	Detail string
 	Err    error
+	Alert  Alert // instead of the reason's, if Err has chosen it; 0: it has not
 }
 
 func (e *Error) Error() string {
@@ -56,6 +58,33 @@ func (r Reason) Because(err error) error {
 	return &Error{Reason: r, Err: err}
 }
 
+// By adds the error of a function of the application to r, which may choose the
+// alert: by a tls.AlertError in its tree, if that ends a connection.
+func (r Reason) By(err error) error {
+	return &Error{Reason: r, Err: err, Alert: choice(err)}
+}
+
+// choice is the alert that is chosen by err, or 0. The alert of another
+// connection is none: the application may have met it on its way.
+func choice(err error) Alert {
+	switch err := err.(type) {
+	case tls.AlertError:
+		if alert := Alert(err); alert.Level() == 2 {
+			return alert
+		}
+	case interface{ Alert() (tls.AlertError, bool) }:
+	case interface{ Unwrap() error }:
+		return choice(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range err.Unwrap() {
+			if alert := choice(err); alert != 0 {
+				return alert
+			}
+		}
+	}
+	return 0
+}
+
 // Chosen is a refusal with an alert that the application has chosen.
 type Chosen struct {
 	Alert Alert
@@ -70,8 +99,13 @@ func (e *Chosen) Unwrap() []error { return []error{Refused, e.Err} }
 // AlertOf returns the alert that the peer is sent for err. A choice counts if it
 // is err itself: one further down may have been made for another connection.
 func AlertOf(err error) Alert {
-	if chosen, ok := err.(*Chosen); ok {
-		return chosen.Alert
+	switch err := err.(type) {
+	case *Chosen:
+		return err.Alert
+	case *Error:
+		if err.Alert != 0 {
+			return err.Alert
+		}
 	}
 	return Of(err).Alert()
 }

@@ -189,23 +189,46 @@ type SessionQuestion struct {
 	settlement
 	Ticket  []byte
 	Version uint16
-	then    func(session []byte, once bool) (state, error)
+	then    func(session []byte) (state, error)
 }
 
 // Answer goes on with an encoded session, or without one.
 func (q *SessionQuestion) Answer(session []byte) error {
 	session = bytes.Clone(session)
-	return q.settle(func() (state, error) { return q.then(session, true) })
+	return q.settle(func() (state, error) { return q.then(session) })
 }
 
-func (s *Server) redeem(ticket []byte, version uint16, then func(session []byte, once bool) (state, error)) (state, error) {
+func (s *Server) redeem(ticket []byte, version uint16, then func(session []byte) (state, error)) (state, error) {
 	switch {
 	case !s.asks(AskSession):
 		return then(s.policy.Tickets.Redeem(ticket))
 	case len(ticket) != SessionNameLen:
-		return then(nil, false)
+		return then(nil)
 	}
 	return s.ask(&SessionQuestion{Ticket: bytes.Clone(ticket), Version: version, then: then})
+}
+
+// RemovalQuestion: was the session under this ticket still there to be removed?
+type RemovalQuestion struct {
+	settlement
+	Ticket []byte
+	then   func(removed bool) (state, error)
+}
+
+// Answer goes on with the session, or without.
+func (q *RemovalQuestion) Answer(removed bool) error {
+	return q.settle(func() (state, error) { return q.then(removed) })
+}
+
+// remove uses up the ticket of a session that is to be resumed.
+func (s *Server) remove(ticket []byte, then func(removed bool) (state, error)) (state, error) {
+	switch {
+	case !s.policy.Tickets.Stateful():
+		return then(true)
+	case !s.asks(AskSession):
+		return then(s.policy.Tickets.Remove(ticket))
+	}
+	return s.ask(&RemovalQuestion{Ticket: bytes.Clone(ticket), then: then})
 }
 
 // EarlyDataQuestion: has this flight been seen before?
@@ -315,7 +338,7 @@ func refusal(verdict error) error {
 	case nil, *fault.Error, *fault.Chosen:
 		return verdict
 	}
-	return fault.CertificateRefused.Because(verdict)
+	return fault.CertificateRefused.By(verdict)
 }
 
 // RequestQuestion: which certificate is the server to get?

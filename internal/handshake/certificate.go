@@ -27,8 +27,18 @@ type chain struct {
 	shown *Peer // what the verdict was about
 }
 
+// maxChain is how many certificates a peer may send. Real chains have a few, and
+// each costs far more memory parsed than its bytes.
+const maxChain = 100
+
 // parse keeps the certificates of a message, which may be none.
 func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
+	n := 0
+	for range entries {
+		if n++; n > maxChain {
+			return fault.CertificateUnknown.With("a chain of more than %d certificates", maxChain)
+		}
+	}
 	for entry := range entries {
 		// x509 refers to the bytes it parses, and these are the caller's.
 		cert, err := x509.ParseCertificate(bytes.Clone(entry.Data))
@@ -45,7 +55,9 @@ func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
 			if ch.key, err = algo.CertificateKey(cert); err != nil {
 				return err
 			}
-			ch.staple(entry)
+			if err := ch.staple(entry); err != nil {
+				return err
+			}
 		}
 		ch.certs = append(ch.certs, cert)
 	}
@@ -59,9 +71,16 @@ func maySign(cert *x509.Certificate) bool {
 }
 
 // staple keeps what came with the peer's own certificate.
-func (ch *chain) staple(entry wire.CertificateEntry) {
+func (ch *chain) staple(entry wire.CertificateEntry) error {
 	ch.ocsp = bytes.Clone(entry.OCSPResponse)
-	ch.scts = wire.SplitSCTs(bytes.Clone(entry.SCTs))
+	return ch.keepSCTs(entry.SCTs)
+}
+
+func (ch *chain) keepSCTs(list []byte) error {
+	if ch.scts = wire.SplitSCTs(bytes.Clone(list)); len(ch.scts) > wire.MaxSCTs {
+		return fault.IllegalParameter.With("more than %d SCTs", wire.MaxSCTs)
+	}
+	return nil
 }
 
 // verification is what the peer can be judged by.
@@ -81,7 +100,7 @@ func (j *Judge) decide(v *Verification, opts *x509.VerifyOptions) error {
 	switch {
 	case j.Instead != nil:
 		if err := j.Instead(v); err != nil {
-			return fault.CertificateRefused.Because(err)
+			return fault.CertificateRefused.By(err)
 		}
 	case opts != nil:
 		if err := v.verify(*opts); err != nil {
@@ -91,7 +110,7 @@ func (j *Judge) decide(v *Verification, opts *x509.VerifyOptions) error {
 	if j.After != nil {
 		seen := *v // to look at, not to change
 		if err := j.After(&seen); err != nil {
-			return fault.CertificateRefused.Because(err)
+			return fault.CertificateRefused.By(err)
 		}
 	}
 	return nil
@@ -128,8 +147,7 @@ func (c *Client) parseServer(entries iter.Seq[wire.CertificateEntry]) error {
 	}
 	c.peer.certs, c.peer.key, c.peer.known = v.PeerCertificates, v.key, v.Peer
 	for entry := range entries {
-		c.peer.staple(entry)
-		break
+		return c.peer.staple(entry)
 	}
 	return nil
 }

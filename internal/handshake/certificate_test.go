@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -264,4 +265,38 @@ func TestEveryCertificatesSignatureIsOverItsOwnContext(t *testing.T) {
 	}
 	p.run()
 	expectAlert(t, p.c.err, fault.DecryptErrorAlert, "a server's signature with the context of a client's")
+}
+
+// Chains are counted before they are parsed, and so are SCTs.
+func TestChainsAndSCTsAreCounted(t *testing.T) {
+	leaf := tlstest.Leaf(tlstest.ECDSAP256).Certificate[0]
+	junk := []byte("this is not parsed")
+	for _, row := range []struct {
+		story       string
+		chain, scts int
+		last        []byte
+		want        fault.Reason // Internal: none
+	}{
+		{"as many certificates as may come", maxChain, 1, leaf, fault.Internal},
+		{"one more", maxChain + 1, 1, leaf, fault.CertificateUnknown},
+		{"one more, which is none", maxChain + 1, 1, junk, fault.CertificateUnknown},
+		{"one that is none among those that may come", maxChain, 1, junk, fault.BadCertificate},
+		{"as many SCTs as may come", 1, wire.MaxSCTs, leaf, fault.Internal},
+		{"one SCT more", 1, wire.MaxSCTs + 1, leaf, fault.IllegalParameter},
+		{"SCTs without end", 1, 10_000, leaf, fault.IllegalParameter},
+	} {
+		var m wire.Certificate
+		ders := append(slices.Repeat([][]byte{leaf}, row.chain-1), row.last)
+		scts := slices.Repeat([][]byte{{1}}, row.scts)
+		must(m.Parse(wire.AppendCertificate(nil, nil, ders, nil, scts)[wire.HeaderLen:], ^wire.ExtensionSet(0)))
+		var got chain
+		err := got.parse(m.Entries())
+		if row.want != fault.Internal {
+			expectReason(t, err, row.want, "%s", row.story)
+			continue
+		}
+		if err != nil || len(got.certs) != row.chain || len(got.scts) != row.scts {
+			t.Errorf("%s: %d certificates and %d SCTs are kept, %v", row.story, len(got.certs), len(got.scts), err)
+		}
+	}
 }

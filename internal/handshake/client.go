@@ -33,6 +33,7 @@ var clientTable = table[Client]{
 	clientWaitSH: {"WAIT_SH", []arm[Client]{
 		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE, clientWait12Cert, clientWait12NST, clientWait12CCS}},
 		{helloRetryRequest, (*Client).helloRetryRequest, []state{clientWaitSHRetried}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWaitSH}},
 	}},
 	clientWaitSHRetried: {"WAIT_SH after HelloRetryRequest", []arm[Client]{
 		{kind(wire.TypeServerHello), (*Client).serverHello, []state{clientWaitEE}},
@@ -61,29 +62,37 @@ var clientTable = table[Client]{
 
 	clientWait12Cert: {"TLS 1.2 WAIT_CERT", []arm[Client]{
 		{kind(wire.TypeCertificate), (*Client).certificate12, []state{clientWait12StatusSKE, clientWait12SKE}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12Cert}},
 	}},
 	clientWait12StatusSKE: {"TLS 1.2 WAIT_STATUS_SKE", []arm[Client]{
 		{kind(wire.TypeCertificateStatus), (*Client).certificateStatus12, []state{clientWait12SKE}},
 		{kind(wire.TypeServerKeyExchange), (*Client).serverKeyExchange12, []state{clientWait12CRDone}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12StatusSKE}},
 	}},
 	clientWait12SKE: {"TLS 1.2 WAIT_SKE", []arm[Client]{
 		{kind(wire.TypeServerKeyExchange), (*Client).serverKeyExchange12, []state{clientWait12CRDone}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12SKE}},
 	}},
 	clientWait12CRDone: {"TLS 1.2 WAIT_CR_DONE", []arm[Client]{
 		{kind(wire.TypeCertificateRequest), (*Client).certificateRequest12, []state{clientWait12Done}},
 		{kind(wire.TypeServerHelloDone), (*Client).serverHelloDone12, []state{clientWait12NST, clientWait12CCS}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12CRDone}},
 	}},
 	clientWait12Done: {"TLS 1.2 WAIT_DONE", []arm[Client]{
 		{kind(wire.TypeServerHelloDone), (*Client).serverHelloDone12, []state{clientWait12NST, clientWait12CCS}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12Done}},
 	}},
 	clientWait12NST: {"TLS 1.2 WAIT_NST", []arm[Client]{
 		{kind(wire.TypeNewSessionTicket), (*Client).newSessionTicket12, []state{clientWait12CCS}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12NST}},
 	}},
 	clientWait12CCS: {"TLS 1.2 WAIT_CCS", []arm[Client]{
 		{changeCipherSpec, (*Client).changeCipherSpec12, []state{clientWait12Finished}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12CCS}},
 	}},
 	clientWait12Finished: {"TLS 1.2 WAIT_FINISHED", []arm[Client]{
 		{kind(wire.TypeFinished), (*Client).finished12, []state{clientConnected12}},
+		{kind(wire.TypeHelloRequest), (*Client).helloRequest, []state{clientWait12Finished}},
 	}},
 	clientConnected12: {"TLS 1.2 CONNECTED", []arm[Client]{
 		{kind(wire.TypeHelloRequest), (*Client).helloRequest12, []state{clientConnected12}},
@@ -114,6 +123,8 @@ type clientHandshake struct {
 	retryGroup *algo.Group // that it asked for, if it did
 	flightOpen bool        // the second flight has begun: CCS and keys are queued
 	earlyTaken bool        // the server says that it reads early data, which may be wrong
+
+	helloRequests uint8 // that came meanwhile
 
 	peer          chain
 	peerKey       chainKey // in the cache of chains

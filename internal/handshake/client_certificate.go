@@ -46,7 +46,7 @@ func (c *Client) chooseCredential(cr *wire.CertificateRequest, fits func(*Creden
 	case c.policy.Pick != nil:
 		credential, err := c.policy.Pick(cr)
 		if err != nil {
-			return 0, fault.Internal.Because(err)
+			return 0, fault.Internal.By(err)
 		}
 		return use(credential)
 	}

@@ -152,3 +152,23 @@ func (c *Client) sendHello() error {
 	}
 	return nil
 }
+
+// maxHelloRequests is how many a server may send during a handshake.
+const maxHelloRequests = 4
+
+// helloRequest asks for what is going on already: "this message will be ignored
+// by the client", and is in no hash (RFC 5246, Section 7.4.1.1).
+func (c *Client) helloRequest(m message) (state, error) {
+	if err := wire.ParseEmpty(wire.TypeHelloRequest, m.body()); err != nil {
+		return 0, err
+	}
+	if c.helloRequests++; !c.policy.TLS12 || c.helloRequests > maxHelloRequests {
+		return 0, fault.UnexpectedMessage.With("HelloRequest of number %d in a handshake", c.helloRequests)
+	}
+	// A protected Finished without its change_cipher_spec begins like this, by
+	// the explicit nonce. Nothing of the handshake can follow in that record.
+	if c.state == clientWait12CCS && !c.In.Empty() {
+		return 0, fault.UnexpectedMessage.With("HelloRequest and more in place of a change_cipher_spec")
+	}
+	return c.state, nil
+}

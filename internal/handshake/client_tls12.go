@@ -59,7 +59,9 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 		c.limitRecords(h.RecordSizeLimit)
 		c.holdRecords()
 	}
-	c.peer.scts = wire.SplitSCTs(bytes.Clone(h.SCTs))
+	if err := c.peer.keepSCTs(h.SCTs); err != nil {
+		return 0, err
+	}
 	if len(h.SessionID) > 0 && bytes.Equal(h.SessionID, c.hello.SessionID) {
 		return c.resume12()
 	}

@@ -23,6 +23,9 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	if err != nil || !h.TLS13 {
 		return err
 	}
+	if c.helloRequests > 0 { // there is none in TLS 1.3
+		return fault.UnexpectedMessage.With("HelloRequest before a hello of TLS 1.3")
+	}
 	// "a version not offered by the client or … prior to TLS 1.3"
 	if h.SupportedVersion != tls.VersionTLS13 || !c.policy.TLS13 {
 		return fault.IllegalParameter.With("the server chose version %#04x by supported_versions", h.SupportedVersion)

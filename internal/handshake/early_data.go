@@ -195,8 +195,8 @@ func (s *Server) fresh(then func(bool) (state, error)) (state, error) {
 			return then(fresh && !late)
 		}})
 	}
-	if s.sessionOnce {
-		return then(true) // Section 8.1
+	if s.policy.Tickets.Stateful() {
+		return then(true) // the session was removed: Section 8.1
 	}
 	replays := s.policy.Replays
 	// A flight that was sent before the register began may have been seen.

@@ -85,11 +85,11 @@ func TestEarlyDataIsAcceptedOrSkipped(t *testing.T) {
 		{"the register is young", nil, func(p *pair) { p.serverPolicy.Replays = &register{since: now.Add(-2*EarlyDataWindow + time.Second)} }, rejected, KindResumed},
 		{"the register is old enough", nil, func(p *pair) { p.serverPolicy.Replays = &register{since: now.Add(-2 * EarlyDataWindow)} }, accepted, KindResumed},
 		{"the register cannot tell", nil, func(p *pair) { p.serverPolicy.Replays = &register{err: full} }, rejected, KindResumed},
-		{"there is no register, but a ticket is redeemed once", nil, func(p *pair) { p.serverPolicy.Replays, p.box.once = nil, true }, accepted, KindResumed},
+		{"there is no register, but a ticket is redeemed once", nil, func(p *pair) { p.serverPolicy.Replays, p.box.stateful = nil, true }, accepted, KindResumed},
 		{"the flight takes 9 seconds", nil, func(p *pair) { p.serverPolicy.Now = at(9 * time.Second) }, accepted, KindResumed},
 		{"the flight takes 11 seconds", nil, func(p *pair) { p.serverPolicy.Now = at(11 * time.Second) }, rejected, KindResumed},
 		{"the flight takes 11 seconds, and the ticket is redeemed once", nil, func(p *pair) {
-			p.box.once, p.serverPolicy.Now = true, at(11*time.Second)
+			p.box.stateful, p.serverPolicy.Now = true, at(11*time.Second)
 		}, rejected, KindResumed},
 		{"the client's clock is 9 seconds fast", nil, func(p *pair) { p.clientPolicy.Now = at(9 * time.Second) }, accepted, KindResumed},
 		{"the client's clock is 11 seconds fast", nil, func(p *pair) { p.clientPolicy.Now = at(11 * time.Second) }, rejected, KindResumed},
@@ -180,7 +180,7 @@ func TestEarlyDataIsBehindTheChangeCipherSpec(t *testing.T) {
 func TestReplayedFlights(t *testing.T) {
 	for _, once := range []bool{false, true} {
 		p := newEarlyPair(t)
-		p.box.once = once
+		p.box.stateful = once
 		p.start()
 		var flight [][]byte
 		for p.c.core.Out.Pending() {

@@ -144,12 +144,14 @@ type Tickets interface {
 	// be none now: then the client gets none. The caller clears the session
 	// afterwards, as it does after Keep.
 	Issue(session []byte, expires time.Time) ([]byte, error)
-	// Redeem returns the session of a ticket, or nil if there is none. once
-	// tells that no ticket of the kind can be redeemed twice.
-	Redeem(ticket []byte) (session []byte, once bool)
-	// Stateful reports whether tickets are names in a store. Then the store
-	// can Keep a session under the session ID of TLS 1.2.
+	// Redeem returns the session of a ticket, or nil if there is none. It does
+	// not use the ticket up: whoever sees it can offer it.
+	Redeem(ticket []byte) []byte
+	// Stateful reports whether tickets are names in a store. Then a ticket can
+	// be Removed but once, and the store can Keep a session under the session ID
+	// of TLS 1.2.
 	Stateful() bool
+	Remove(ticket []byte) bool
 	Keep(id, session []byte, expires time.Time)
 }
 
@@ -158,7 +160,7 @@ const maxIdentities = 4
 
 // mayResume reports whether there is a PSK to look at.
 func (s *Server) mayResume(h *wire.ClientHello) bool {
-	return s.policy.Tickets != nil && !s.ignorePSK && h.Has.Has(wire.ExtPreSharedKey) && slices.Contains(h.PSKKeyExchangeModes, pskDHE)
+	return s.policy.Tickets != nil && h.Has.Has(wire.ExtPreSharedKey) && slices.Contains(h.PSKKeyExchangeModes, pskDHE)
 }
 
 // chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
@@ -171,12 +173,21 @@ func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message, then 
 		}
 	}
 	return s.tryPSK(offers, 0, ch.suite, func() (state, error) {
-		if s.session != nil {
-			if err := s.checkBinder(h, m); err != nil {
-				return 0, err
-			}
+		if s.session == nil {
+			return then()
 		}
-		return then()
+		// Who has not proved to be its owner does not use a session up.
+		if err := s.checkBinder(h, m); err != nil {
+			return 0, err
+		}
+		return s.remove(offers[s.sessionIndex].ticket, func(removed bool) (state, error) {
+			if !removed { // by another connection, meanwhile
+				s.session.Clear()
+				s.early.Clear()
+				s.session = nil
+			}
+			return then()
+		})
 	})
 }
 
@@ -191,7 +202,7 @@ func (s *Server) tryPSK(offers []psk, i int, suite *algo.Suite, then func() (sta
 	if i == len(offers) {
 		return then()
 	}
-	return s.redeem(offers[i].ticket, tls.VersionTLS13, func(encoded []byte, once bool) (state, error) {
+	return s.redeem(offers[i].ticket, tls.VersionTLS13, func(encoded []byte) (state, error) {
 		session := s.sessionOf(encoded, tls.VersionTLS13, func(of *algo.Suite) bool { return of.Hash == suite.Hash })
 		if session == nil {
 			return s.tryPSK(offers, i+1, suite, then)
@@ -200,7 +211,7 @@ func (s *Server) tryPSK(offers []psk, i int, suite *algo.Suite, then func() (sta
 			if !ok {
 				return s.tryPSK(offers, i+1, suite, then)
 			}
-			s.session, s.sessionIndex, s.sessionOnce = session, i, once
+			s.session, s.sessionIndex = session, i
 			s.sessionAge = time.Duration(offers[i].age-session.AgeAdd) * time.Millisecond
 			return then()
 		})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +39,8 @@ type ticketBox struct {
 	sessions [][]byte
 	stateful bool              // it keeps sessions of TLS 1.2 under their IDs
 	kept     map[string][]byte // these
-	once     bool              // a ticket can be redeemed but once
+	removed  map[string]bool   // tickets that were used up, if it is stateful
+	slow     bool              // another connection is always there first
 	redeemed int               // how often that was tried
 	handed   [][]byte          // the sessions that were handed out
 	full     error
@@ -52,28 +54,36 @@ func (b *ticketBox) Issue(session []byte, _ time.Time) ([]byte, error) {
 	return fmt.Appendf(nil, "ticket %d", len(b.sessions)), nil
 }
 
-func (b *ticketBox) Redeem(ticket []byte) ([]byte, bool) {
+func (b *ticketBox) Redeem(ticket []byte) []byte {
 	b.redeemed++
-	if b.stateful {
-		if session := b.kept[string(ticket)]; session != nil {
-			delete(b.kept, string(ticket))
-			b.handed = append(b.handed, session)
-			return session, true
-		}
+	if b.removed[string(ticket)] {
+		return nil
+	}
+	if session := bytes.Clone(b.kept[string(ticket)]); b.stateful && session != nil {
+		b.handed = append(b.handed, session)
+		return session
 	}
 	var n int
 	if _, err := fmt.Sscanf(string(ticket), "ticket %d", &n); err != nil || n < 1 || n > len(b.sessions) || string(ticket) != fmt.Sprint("ticket ", n) {
-		return nil, false
+		return nil
 	}
 	session := bytes.Clone(b.sessions[n-1])
 	b.handed = append(b.handed, session)
-	if b.once {
-		b.sessions[n-1] = nil
-	}
-	return session, b.once
+	return session
 }
 
 func (b *ticketBox) Stateful() bool { return b.stateful }
+
+func (b *ticketBox) Remove(ticket []byte) bool {
+	if b.slow || b.removed[string(ticket)] {
+		return false
+	}
+	if b.removed == nil {
+		b.removed = map[string]bool{}
+	}
+	b.removed[string(ticket)] = true
+	return true
+}
 
 func (b *ticketBox) Keep(id, session []byte, _ time.Time) {
 	if b.kept == nil {
@@ -619,36 +629,59 @@ func TestTheFirstKnownPSKIsSelected(t *testing.T) {
 	}
 }
 
-// After a HelloRetryRequest a client may renew ages and binders and withdraw
-// PSKs: RFC 9846, Section 4.2.2. It must not come with others (golang/go#79851);
-// if it does, none of them counts.
+// A retry lets a client withdraw PSKs of another hash than the suite's, and
+// nothing else: Section 4.2.2.
 func TestPSKsThatChangeAfterARetry(t *testing.T) {
 	for _, row := range []struct {
-		story         string
-		first, second string // o: the client's own, p: another, u: an unknown one
-		want          Kind
+		story string
+		// o: the client's own, p: another, u: an unknown one, x and y: of another hash
+		first, second string
+		want          Kind // KindUnknown: it is refused
 	}{
 		{"nothing changes", "o", "o", KindResumedWithRetry},
 		{"nothing changes in a list of two", "op", "op", KindResumedWithRetry},
-		{"they are withdrawn", "o", "", KindFullWithRetry},
-		{"an unknown one is withdrawn", "u", "", KindFullWithRetry},
-		{"one of two is withdrawn", "op", "o", KindFullWithRetry},
-		{"one is added behind", "o", "op", KindFullWithRetry},
-		{"one is added in front", "o", "po", KindFullWithRetry},
-		{"one is exchanged for another", "o", "p", KindFullWithRetry},
-		{"an unknown one is exchanged for a known one", "u", "o", KindFullWithRetry},
-		{"two change places", "po", "op", KindFullWithRetry},
-		{"one is doubled", "o", "oo", KindFullWithRetry},
+		{"nothing changes in an offer of nothing known", "u", "u", KindFullWithRetry},
+		{"nothing changes in an offer of nothing that fits", "xy", "xy", KindFullWithRetry},
+		{"one that does not fit stays", "xo", "xo", KindResumedWithRetry},
+		{"one that does not fit is withdrawn from the front", "xo", "o", KindResumedWithRetry},
+		{"one that does not fit is withdrawn from the end", "ox", "o", KindResumedWithRetry},
+		{"both that do not fit are withdrawn", "xoyp", "op", KindResumedWithRetry},
+		{"one of two that do not fit is withdrawn", "xoy", "oy", KindResumedWithRetry},
+		{"all are withdrawn, and none fits", "xy", "", KindFullWithRetry},
+		{"one of those that do not fit is withdrawn, and no other was there", "xy", "x", KindFullWithRetry},
+
+		{"the one that fits is withdrawn", "o", "", KindUnknown},
+		{"an unknown one that fits is withdrawn", "u", "", KindUnknown},
+		{"one of two is withdrawn", "op", "o", KindUnknown},
+		{"the one that fits is withdrawn, and another is left", "xo", "x", KindUnknown},
+		{"all are withdrawn, and one fits", "xo", "", KindUnknown},
+		{"one is added behind", "o", "op", KindUnknown},
+		{"one is added in front", "o", "po", KindUnknown},
+		{"one that does not fit is added", "o", "ox", KindUnknown},
+		{"one that does not fit is exchanged for another", "ox", "oy", KindUnknown},
+		{"one that does not fit is exchanged for one that does", "x", "o", KindUnknown},
+		{"one is exchanged for another", "o", "p", KindUnknown},
+		{"an unknown one is exchanged for a known one", "u", "o", KindUnknown},
+		{"two change places", "po", "op", KindUnknown},
+		{"two change places, and only one fits", "xo", "ox", KindUnknown},
+		{"one is doubled", "o", "oo", KindUnknown},
 		{"there is one where there was none", "", "o", KindUnknown},
 		{"there is an unknown one where there was none", "", "u", KindUnknown},
+		{"there is one that does not fit where there was none", "", "x", KindUnknown},
 	} {
-		for _, server := range []string{"that asks for a share", "with cookies", "with cookies, another one"} {
+		for _, server := range []string{"that asks for a share", "with cookies", "with cookies, another one", "that does not resume"} {
 			p := newPair(t)
 			p.keepSessions()
 			p.serverPolicy.TicketCount = 2
 			p.complete()
-			known := map[rune]*Session{'p': p.held()[0].clone(), 'o': p.held()[1].clone(), 'u': p.held()[1].clone()}
-			known['u'].Ticket = []byte("unknown")
+			known := map[rune]*Session{'p': p.held()[0].clone(), 'o': p.held()[1].clone()}
+			for name, ticket := range map[rune]string{'u': "unknown", 'x': "of SHA-384", 'y': "another of SHA-384"} {
+				known[name] = known['o'].clone()
+				known[name].Ticket = []byte(ticket)
+				if name != 'u' {
+					known[name].Suite, known[name].PSK = tls.TLS_AES_256_GCM_SHA384, make([]byte, 48)
+				}
+			}
 			list := func(names string) (s []*Session) {
 				for _, name := range names {
 					s = append(s, known[name])
@@ -664,6 +697,7 @@ func TestPSKsThatChangeAfterARetry(t *testing.T) {
 				}
 				return p.offering(list(row.first)...)(m)
 			}
+			want := row.want
 			p.box.redeemed = 0
 			switch server {
 			case "that asks for a share":
@@ -672,23 +706,36 @@ func TestPSKsThatChangeAfterARetry(t *testing.T) {
 			case "with cookies":
 				p.serverPolicy.CookieKey = cookieKey
 				p.run()
-			default:
+			case "with cookies, another one":
 				p.serverPolicy.CookieKey = cookieKey
 				p.anew(unchanged)
+			default:
+				p.serverPolicy.Groups, p.serverPolicy.Tickets = groups(tls.CurveP384), nil
+				if want == KindResumedWithRetry {
+					want = KindFullWithRetry
+				}
+				p.run()
 			}
-			if row.want == KindUnknown {
+			if want == KindUnknown {
 				expectReason(t, p.s.err, fault.HelloChanged, "a server %s: %s", server, row.story)
 				expectAlert(t, p.s.err, fault.IllegalParameterAlert, "a server %s: %s", server, row.story)
+				if p.box.redeemed != 0 {
+					t.Errorf("a server %s: %s: %d tickets are opened that do not count", server, row.story, p.box.redeemed)
+				}
 				continue
 			}
-			if p.c.err != nil || p.s.err != nil || !p.server.Complete || p.kinds() != both(row.want) {
-				t.Errorf("a server %s: %s: of kinds %v, want %v: %v, %v", server, row.story, p.kinds(), row.want, p.c.err, p.s.err)
+			if p.s.err != nil || p.server.Facts.Kind != want {
+				t.Errorf("a server %s: %s: of kinds %v, want %v: %v, %v", server, row.story, p.kinds(), want, p.c.err, p.s.err)
 				continue
 			}
-			if row.want == KindFullWithRetry && p.box.redeemed != 0 {
-				t.Errorf("a server %s: %s: %d tickets are opened that do not count", server, row.story, p.box.redeemed)
+			// A client of ours offered one, and knows no second place.
+			if !strings.HasPrefix(row.second, "x") || want == KindFullWithRetry {
+				if p.c.err != nil || !p.server.Complete || p.client.Facts.Kind != want {
+					t.Errorf("a server %s: %s: the client ends with %v", server, row.story, p.c.err)
+					continue
+				}
+				p.works()
 			}
-			p.works()
 		}
 	}
 }
@@ -714,6 +761,64 @@ func TestAgesMayGrowBetweenHellos(t *testing.T) {
 	if len(ages) != 2 || ages[0] == ages[1] || p.kinds() != both(KindResumedWithRetry) {
 		t.Errorf("with the ages %v the handshake is of kinds %v", ages, p.kinds())
 	}
+}
+
+// Who sees a ClientHello can name its ticket, but not use it up: it is removed
+// when the binder has been checked, and by one connection.
+func TestATicketIsRemovedByItsOwner(t *testing.T) {
+	stateful := func() *pair {
+		p := newPair(t)
+		p.allowEarlyData()
+		p.box.stateful, p.early = true, []byte("early data")
+		p.complete()
+		return p
+	}
+	for _, row := range []struct {
+		story string
+		door  func(p *pair, own *Session) func([]byte) []byte
+		want  fault.Reason // Internal: it is not refused
+	}{
+		{"with a binder that is wrong", func(p *pair, own *Session) func([]byte) []byte {
+			own.PSK[0] ^= 1
+			return p.offering(own)
+		}, fault.BadBinder},
+		{"behind one that is known, too, and is taken", func(p *pair, own *Session) func([]byte) []byte {
+			return p.offering(own, own)
+		}, fault.Internal},
+		{"without the mode that it needs", func(p *pair, own *Session) func([]byte) []byte {
+			return editClientHello(func(h *wire.ClientHello) { h.PSKKeyExchangeModes = []byte{0} })
+		}, fault.Internal},
+	} {
+		p := stateful()
+		own := p.held()[0].clone()
+		p.clientDoors[kind(wire.TypeClientHello)] = row.door(p, own.clone())
+		p.run()
+		if row.want != fault.Internal {
+			expectReason(t, p.s.err, row.want, "a ticket %s", row.story)
+		}
+		used := row.story == "behind one that is known, too, and is taken"
+		if got := len(p.box.removed); got > 1 || (got == 1) != used {
+			t.Errorf("a ticket %s: %d are used up", row.story, got)
+		}
+		if used {
+			continue
+		}
+		delete(p.clientDoors, kind(wire.TypeClientHello))
+		p.shelf["example.com"] = []*Session{own}
+		if p.complete(); p.kinds() != both(KindResumed) || string(p.s.early) != "early data" {
+			t.Errorf("after a ticket %s its owner comes to %v, early data %q", row.story, p.kinds(), p.s.early)
+		}
+	}
+
+	// Another connection was faster: the handshake is full, and early data skipped.
+	p := stateful()
+	p.box.slow = true
+	p.complete()
+	if p.kinds() != both(KindFull) || p.server.Facts.EarlyData != EarlyDataRejected || len(p.s.early) != 0 {
+		t.Errorf("a ticket that another connection has used up leads to %v, early data %v, %q", p.kinds(), p.server.Facts.EarlyData, p.s.early)
+	}
+	p.box.wantForgotten(t, "a ticket that another connection has used up")
+	p.works()
 }
 
 // A ticket_request is heard: RFC 9149.

@@ -460,3 +460,23 @@ func TestWhatIsInASessionOfTLS12(t *testing.T) {
 		}
 	}
 }
+
+// A session ID says nothing about who knows the secret, and uses nothing up: a
+// session stays until it expires.
+func TestSessionsOfTLS12AreNotRemoved(t *testing.T) {
+	p := newPair12(t)
+	p.keepSessions()
+	p.box.stateful = true
+	for _, want := range []Kind{KindFull, KindResumed, KindResumed} {
+		if p.complete(); p.kinds() != both(want) || len(p.box.removed) != 0 {
+			t.Errorf("a session leads to %v, want %v, and %d are used up", p.kinds(), want, len(p.box.removed))
+		}
+	}
+	own := p.held()[0].clone()
+	p.start()
+	p.receive(p.s, sealNext(p.c.core)) // and nothing more
+	p.shelf["example.com"] = []*Session{own}
+	if p.complete(); p.kinds() != both(KindResumed) {
+		t.Errorf("when somebody else has named it, a session leads to %v", p.kinds())
+	}
+}

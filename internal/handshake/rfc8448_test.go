@@ -99,16 +99,18 @@ type redeemer struct{ session *Session }
 
 func (r redeemer) Issue([]byte, time.Time) ([]byte, error) { return nil, errors.New("no more tickets") }
 
-func (r redeemer) Redeem(ticket []byte) ([]byte, bool) {
+func (r redeemer) Redeem(ticket []byte) []byte {
 	if !bytes.Equal(ticket, r.session.Ticket) {
-		return nil, true
+		return nil
 	}
 	issued := *r.session
 	issued.PeerChain, issued.Ticket = nil, nil // as a server has it
-	return issued.Append(nil), true
+	return issued.Append(nil)
 }
 
-func (r redeemer) Stateful() bool { return false }
+func (r redeemer) Stateful() bool { return true }
+
+func (r redeemer) Remove([]byte) bool { return true }
 
 func (r redeemer) Keep(_, _ []byte, _ time.Time) {}
 

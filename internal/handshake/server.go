@@ -85,14 +85,12 @@ type Server struct {
 type serverHandshake struct {
 	retryGroup *algo.Group       // that the HelloRetryRequest asked for; nil: none
 	invariant  [sha256.Size]byte // of the first hello, once it was retried
-	identities [sha256.Size]byte // likewise, of the tickets that it offers
+	offer      pskOffer          // likewise
 	retried    bool
-	ignorePSK  bool // of a second hello that does not offer what the first did
 
 	session      *Session // that is resumed; nil: none
 	candidate    *Session // that may be, once its certificates are judged
 	sessionIndex int      // of its PSK in the hello
-	sessionOnce  bool     // its ticket cannot be redeemed again
 	sessionAge   time.Duration
 	binder       [32]byte // of its PSK, or the front of it
 	ticketCount  int

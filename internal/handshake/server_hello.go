@@ -239,7 +239,7 @@ func (s *Server) chooseCredential(h *wire.ClientHello) (*Credential, *algo.Schem
 	if s.policy.Pick != nil {
 		credential, err := s.policy.Pick(h)
 		if err != nil {
-			return nil, nil, fault.NoCertificate.Because(err)
+			return nil, nil, fault.NoCertificate.By(err)
 		}
 		if credential != nil {
 			if scheme := credential.scheme(h.SignatureAlgorithms); scheme != nil {

@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
 	"github.com/baretls/baretls/internal/wire"
@@ -18,7 +20,7 @@ import (
 // 4.2.4.
 func (s *Server) retry(h *wire.ClientHello, ch *choice) (state, error) {
 	s.Facts.Kind, s.retried = KindFullWithRetry, true
-	s.invariant, s.identities = invariant(h), identities(h)
+	s.invariant, s.offer = invariant(h), offerOf(h, ch.suite)
 	if h.Has.Has(wire.ExtEarlyData) {
 		s.rejectEarlyData()
 	}
@@ -28,12 +30,12 @@ func (s *Server) retry(h *wire.ClientHello, ch *choice) (state, error) {
 	var sealed []byte
 	if key := s.policy.CookieKey; key != nil {
 		sealed = appendCookie(nil, key, cookie{
-			issued:     s.policy.Now().UnixMilli(),
-			suite:      ch.suite.ID,
-			group:      s.retryGroupID(),
-			invariant:  s.invariant,
-			identities: s.identities,
-			helloHash:  s.transcript.Sum(),
+			issued:    s.policy.Now().UnixMilli(),
+			suite:     ch.suite.ID,
+			group:     s.retryGroupID(),
+			invariant: s.invariant,
+			offer:     s.offer,
+			helloHash: s.transcript.Sum(),
 		})
 	}
 	s.transcript.Restart()
@@ -104,7 +106,7 @@ func (s *Server) resumeRetry(h *wire.ClientHello, ch *choice, m message) (state,
 	if cookie.invariant != invariant(h) {
 		return 0, fault.HelloChanged
 	}
-	s.identities = cookie.identities
+	s.offer = cookie.offer
 	s.Facts.Kind, s.retried = KindFullWithRetry, true
 	s.retryGroup = algo.GroupByID(cookie.group)
 	s.start(ch.suite)
@@ -129,12 +131,8 @@ func (s *Server) afterRetry(h *wire.ClientHello, ch *choice, m message) (state, 
 	if h.Has.Has(wire.ExtEarlyData) {
 		return 0, fault.HelloChanged.With("early_data after HelloRetryRequest")
 	}
-	// PSKs may be withdrawn, not exchanged.
-	if h.Has.Has(wire.ExtPreSharedKey) && identities(h) != s.identities {
-		if s.identities == [sha256.Size]byte{} {
-			return 0, fault.HelloChanged.With("pre_shared_key, but the first hello had none")
-		}
-		s.ignorePSK = true
+	if !s.offer.mayBecome(offerOf(h, ch.suite)) {
+		return 0, fault.HelloChanged.With("pre_shared_key")
 	}
 	s.EndSkipping()
 	return s.accept(h, ch, m)
@@ -163,19 +161,46 @@ func invariant(h *wire.ClientHello) (digest [sha256.Size]byte) {
 	return digest
 }
 
-// identities is a digest of the PSK identities of a hello, zero if it has none.
-// Their ages are left out: the client updates them.
-func identities(h *wire.ClientHello) (digest [sha256.Size]byte) {
+// pskOffer is what a second hello may not change of the PSKs in the first. "Any
+// PSKs which are incompatible with the server's indicated cipher suite" may be
+// removed (Section 4.2.2); the length of a binder tells its hash, also of a PSK
+// that the server does not know.
+type pskOffer struct {
+	all, fitting [sha256.Size]byte // digests of the identities; without ages, which are updated
+	unfit        uint16            // how many are of another hash
+}
+
+// offerOf is the offer of a hello, all zeros if it has none.
+func offerOf(h *wire.ClientHello, suite *algo.Suite) (o pskOffer) {
 	if !h.Has.Has(wire.ExtPreSharedKey) {
-		return digest
+		return o
 	}
-	hash := sha256.New()
+	var lengths []int
+	for binder := range h.PreSharedKey.Binders.All() {
+		lengths = append(lengths, len(binder))
+	}
+	all, fitting := sha256.New(), sha256.New()
 	for identity := range h.PreSharedKey.Identities.All() {
-		hash.Write(binary.BigEndian.AppendUint16(nil, uint16(len(identity))))
-		hash.Write(identity)
+		entry := binary.BigEndian.AppendUint16(nil, uint16(len(identity)))
+		entry = append(entry, identity...)
+		all.Write(entry)
+		if lengths[0] == suite.Hash.Size() {
+			fitting.Write(entry)
+		} else {
+			o.unfit++
+		}
+		lengths = lengths[1:]
 	}
-	hash.Sum(digest[:0])
-	return digest
+	all.Sum(o.all[:0])
+	fitting.Sum(o.fitting[:0])
+	return o
+}
+
+// mayBecome reports whether a second hello may come with the offer. Which of
+// the others are left, if some are, is not told apart: none can be selected.
+func (o pskOffer) mayBecome(second pskOffer) bool {
+	return o == second || second.unfit < o.unfit && (o.fitting == second.fitting ||
+		second == pskOffer{} && o.fitting == sha256.Sum256(nil))
 }
 
 // A cookie is what a stateless server needs to know again, and a MAC:
@@ -185,16 +210,19 @@ func identities(h *wire.ClientHello) (digest [sha256.Size]byte) {
 //	    CipherSuite suite;
 //	    NamedGroup group;              /* 0: not asked for */
 //	    opaque invariant[32];          /* see invariant */
-//	    opaque identities[32];         /* see identities */
+//	    opaque all[32];                /* see pskOffer */
+//	    opaque fitting[32];
+//	    uint16 unfit;
 //	    opaque client_hello_1[suite's Hash.length];
 //	    opaque mac[32];                /* HMAC-SHA256 of all before */
 //	} Cookie;
 type cookie struct {
-	issued                int64
-	suite                 uint16
-	group                 tls.CurveID
-	invariant, identities [sha256.Size]byte
-	helloHash             []byte
+	issued    int64
+	suite     uint16
+	group     tls.CurveID
+	invariant [sha256.Size]byte
+	offer     pskOffer
+	helloHash []byte
 }
 
 func appendCookie(b, key []byte, c cookie) []byte {
@@ -202,7 +230,9 @@ func appendCookie(b, key []byte, c cookie) []byte {
 	b = binary.BigEndian.AppendUint16(b, c.suite)
 	b = binary.BigEndian.AppendUint16(b, uint16(c.group))
 	b = append(b, c.invariant[:]...)
-	b = append(b, c.identities[:]...)
+	b = append(b, c.offer.all[:]...)
+	b = append(b, c.offer.fitting[:]...)
+	b = binary.BigEndian.AppendUint16(b, c.offer.unfit)
 	b = append(b, c.helloHash...)
 	return append(b, cookieMAC(key, b)...)
 }
@@ -217,19 +247,23 @@ func (s *Server) retryGroupID() tls.CurveID {
 // cookieLifetime is how long a client may take for its second hello.
 const cookieLifetime = 30 * time.Second
 
+// cookieFixed is the size of a cookie without its last two fields.
+const cookieFixed = 8 + 2 + 2 + 3*sha256.Size + 2
+
 func openCookie(key, b []byte, now time.Time) (c cookie, ok bool) {
 	content := len(b) - sha256.Size
-	if content < 12+2*sha256.Size || !hmac.Equal(b[content:], cookieMAC(key, b[:content])) {
+	if content < cookieFixed || !hmac.Equal(b[content:], cookieMAC(key, b[:content])) {
 		return c, false
 	}
-	c.issued = int64(binary.BigEndian.Uint64(b))
-	c.suite = binary.BigEndian.Uint16(b[8:])
-	c.group = tls.CurveID(binary.BigEndian.Uint16(b[10:]))
-	copy(c.invariant[:], b[12:])
-	copy(c.identities[:], b[12+sha256.Size:])
-	c.helloHash = bytes.Clone(b[12+2*sha256.Size : content])
+	in, suite, group := cryptobyte.String(b[:content]), uint16(0), uint16(0)
+	var issued uint64
+	ok = in.ReadUint64(&issued) && in.ReadUint16(&suite) && in.ReadUint16(&group) &&
+		in.CopyBytes(c.invariant[:]) && in.CopyBytes(c.offer.all[:]) && in.CopyBytes(c.offer.fitting[:]) &&
+		in.ReadUint16(&c.offer.unfit)
+	c.issued, c.suite, c.group = int64(issued), suite, tls.CurveID(group)
+	c.helloHash = bytes.Clone(in)
 	age := now.Sub(time.UnixMilli(c.issued))
-	return c, age >= -clockSkew && age <= cookieLifetime
+	return c, ok && age >= -clockSkew && age <= cookieLifetime
 }
 
 func cookieMAC(key, b []byte) []byte {

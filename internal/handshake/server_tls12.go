@@ -228,7 +228,7 @@ func (s *Server) chooseSuite12(h *wire.ClientHello) (*algo.Suite, *Credential, *
 	if s.policy.Pick != nil {
 		var err error
 		if picked, err = s.policy.Pick(h); err != nil {
-			return nil, nil, nil, fault.NoCertificate.Because(err)
+			return nil, nil, nil, fault.NoCertificate.By(err)
 		}
 	}
 	var failure error = fault.NoCommonSuite
@@ -379,7 +379,7 @@ func (s *Server) chooseSession12(h *wire.ClientHello, then func() (state, error)
 	if len(ticket) == 0 {
 		return then()
 	}
-	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte, _ bool) (state, error) {
+	return s.redeem(ticket, tls.VersionTLS12, func(encoded []byte) (state, error) {
 		session := s.sessionOf(encoded, tls.VersionTLS12, func(of *algo.Suite) bool {
 			return s.policy.suite(of.ID) != nil && h.CipherSuites.Contains(of.ID)
 		})

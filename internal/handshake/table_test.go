@@ -115,7 +115,7 @@ func arrows[R any](t table[R]) (all []string) {
 	for _, row := range t {
 		for _, arm := range row.accept {
 			for _, next := range arm.next {
-				if isCompiledIn(row.name) && isCompiledIn(t[next].name) {
+				if isCompiledIn(row.name) && isCompiledIn(t[next].name) && (TLS12 || arm.on != kind(wire.TypeHelloRequest)) {
 					all = append(all, arrow(row.name, arm.on, t[next].name))
 				}
 			}

@@ -95,6 +95,23 @@ var scripts12 = []script{
 		p.box.stateful = true
 		p.complete()
 	}},
+	{story: "the server asks for a hello all the time", before: func(p *pair) {
+		p.speak12()
+		p.keepSessions()
+		p.staple()
+		p.requestClient(tlstest.ECDSAP256)
+		p.pesterClient(1, "WAIT_SH", "TLS 1.2 WAIT_CERT", "TLS 1.2 WAIT_STATUS_SKE", "TLS 1.2 WAIT_SKE")
+	}},
+	{story: "the server goes on asking for a hello", before: func(p *pair) {
+		p.speak12()
+		p.keepSessions()
+		p.requestClient(tlstest.ECDSAP256)
+		p.pesterClient(1, "TLS 1.2 WAIT_CR_DONE", "TLS 1.2 WAIT_DONE", "TLS 1.2 WAIT_NST", "TLS 1.2 WAIT_CCS")
+	}},
+	{story: "the server asks for a hello with its last message", before: func(p *pair) {
+		p.speak12()
+		p.pesterClient(1, "TLS 1.2 WAIT_FINISHED")
+	}},
 	{story: "the server asks for a renegotiation", before: (*pair).speak12, after: func(p *pair) {
 		p.post(p.s, withBody(wire.TypeHelloRequest))
 		p.works()
@@ -103,6 +120,24 @@ var scripts12 = []script{
 		p.post(p.c, withBody(wire.TypeClientHello))
 		p.works()
 	}},
+}
+
+// pesterClient hands the client so many HelloRequests in each of these states.
+func (p *pair) pesterClient(n int, states ...string) {
+	then := p.step
+	p.step = func(to *side) {
+		if at := to.machine.State(); to == p.c && slices.Contains(states, at) {
+			for range n {
+				if err := to.machine.Handle(withBody(wire.TypeHelloRequest)); err != nil {
+					p.t.Fatalf("a HelloRequest in state %s: %v", at, err)
+				}
+				to.moves = append(to.moves, arrow(at, kind(wire.TypeHelloRequest), to.machine.State()))
+			}
+		}
+		if then != nil {
+			then(to)
+		}
+	}
 }
 
 func TestAPairAgreesOnTLS12(t *testing.T) {
@@ -537,6 +572,98 @@ func TestRenegotiationsAreRefused(t *testing.T) {
 	p.post(p.s, withBody(wire.TypeHelloRequest, 0))
 	p.pump()
 	expectAlert(t, p.c.err, fault.DecodeErrorAlert, "a HelloRequest with a body")
+}
+
+// During a handshake a HelloRequest is ignored: RFC 5246, Section 7.4.1.1. It
+// is not in the transcript, or Finished and CertificateVerify would not verify;
+// and there is an end to it.
+func TestHelloRequestsDuringAHandshakeAreIgnored(t *testing.T) {
+	request := withBody(wire.TypeHelloRequest)
+	for _, both := range []bool{false, true} { // offers of the client: TLS 1.3 too
+		for _, at := range []string{"WAIT_SH", "TLS 1.2 WAIT_CERT", "TLS 1.2 WAIT_CR_DONE", "TLS 1.2 WAIT_NST", "TLS 1.2 WAIT_CCS", "TLS 1.2 WAIT_FINISHED"} {
+			p := newPair12(t)
+			if both {
+				p.clientPolicy.speak(tls.VersionTLS12, tls.VersionTLS13)
+			}
+			p.keepSessions()
+			p.requestClient(tlstest.ECDSAP256)
+			p.pesterClient(maxHelloRequests, at)
+			p.complete()
+			if n := len(p.c.warns) + len(p.s.warns); n != 0 || p.client.refused {
+				t.Errorf("in state %s the client does not ignore a HelloRequest: %d warnings", at, n)
+			}
+			p.works()
+
+			p.step = func(to *side) {
+				if to == p.c && to.machine.State() == at {
+					for range maxHelloRequests {
+						must(to.machine.Handle(request))
+					}
+					expectReason(t, to.machine.Handle(request), fault.UnexpectedMessage, "a HelloRequest too many in state %s", at)
+				}
+			}
+			clear(p.shelf)
+			p.run()
+		}
+	}
+
+	// A Finished that is protected without a change_cipher_spec begins with a
+	// nonce of zeros, which look like HelloRequests.
+	p := newPair12(t)
+	p.step = func(to *side) {
+		if to == p.c && to.machine.State() == "TLS 1.2 WAIT_CCS" {
+			p.step = nil
+			to.err = p.messages(to, append(make([]byte, 8), bytes.Repeat([]byte{77}, 32)...))
+			expectReason(t, to.err, fault.UnexpectedMessage, "HelloRequests and more in place of a change_cipher_spec")
+		}
+	}
+	p.run()
+
+	// They are counted for the whole handshake, and those after it are another matter.
+	p = newPair12(t)
+	p.pesterClient(2, "WAIT_SH", "TLS 1.2 WAIT_CERT")
+	p.step = func(before func(*side)) func(*side) {
+		return func(to *side) {
+			if before(to); to == p.c && to.machine.State() == "TLS 1.2 WAIT_CCS" {
+				expectReason(t, to.machine.Handle(request), fault.UnexpectedMessage, "a fifth HelloRequest in a handshake")
+			}
+		}
+	}(p.step)
+	p.complete()
+	p.post(p.s, request)
+	p.works()
+	if !slices.Equal(p.s.warns, []fault.Alert{fault.NoRenegotiationAlert}) {
+		t.Errorf("behind the handshake a HelloRequest is answered by %v, want no_renegotiation", p.s.warns)
+	}
+}
+
+// TLS 1.3 has no HelloRequest. A client that offers both versions finds out by
+// the ServerHello that it has taken what it should not have.
+func TestNoHelloRequestLeadsToTLS13(t *testing.T) {
+	request := withBody(wire.TypeHelloRequest)
+	for _, retry := range []bool{false, true} {
+		p := newPair(t)
+		if retry {
+			p.serverPolicy.Groups = groups(tls.CurveP384)
+		}
+		p.step = func(to *side) {
+			if to == p.c {
+				p.step = nil
+				expectReason(t, to.machine.Handle(request), fault.UnexpectedMessage, "a HelloRequest for a client of TLS 1.3")
+			}
+		}
+		p.run()
+
+		p.clientPolicy.speak(tls.VersionTLS12, tls.VersionTLS13)
+		p.step = func(to *side) {
+			if to == p.c {
+				p.step = nil
+				must(to.machine.Handle(request))
+			}
+		}
+		p.run()
+		expectReason(t, p.c.err, fault.UnexpectedMessage, "a HelloRequest before the ServerHello of TLS 1.3")
+	}
 }
 
 // Flights may be cut by records, and limited ones.

@@ -36,6 +36,9 @@ func (r *Reader) Open(rec []byte) (ContentType, []byte, error) {
 	if r.aead == nil {
 		return ContentType(rec[0]), rec[HeaderLen:], nil
 	}
+	if r.seq == 1<<64-1 { // it would wrap: Section 5.3
+		return 0, nil, fault.KeyLimitReached
+	}
 	if r.tls12 {
 		return r.open12(rec)
 	}

@@ -310,3 +310,32 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// A sequence number does not wrap (Section 5.3): in front of the last one the
+// reader ends the connection.
+func TestTheReadersSequenceNumberDoesNotWrap(t *testing.T) {
+	newKeys := map[string]func(testing.TB, byte) *Keys{"TLS 1.3": testKeys}
+	for _, a := range aeads12 {
+		newKeys["TLS 1.2, "+a.name] = a.new
+	}
+	for name, keys := range newKeys {
+		var r Reader
+		w := newWriter(MaxPlaintext, 1)
+		if err := r.SetKeys(keys(t, 1)); err != nil {
+			t.Fatal(err)
+		}
+		w.SetKeys(keys(t, 1))
+		w.half.seq, r.half.seq = 1<<64-3, 1<<64-3
+		for range 2 {
+			if _, content, err := r.Open(sealed(w, ApplicationData, []byte{1})); err != nil || len(content) != 1 {
+				t.Fatalf("%s: record %d does not open: %v", name, r.Seq(), err)
+			}
+		}
+		if _, _, err := r.Open(sealed(w, ApplicationData, []byte{1})); err != fault.KeyLimitReached {
+			t.Errorf("%s: the last number is used: %v", name, err)
+		}
+		if r.Seq() != 1<<64-1 {
+			t.Errorf("%s: the number becomes %d", name, r.Seq())
+		}
+	}
+}

@@ -103,11 +103,16 @@ func JoinSCTs(scts [][]byte) (list []byte) {
 	return list
 }
 
-// SplitSCTs splits the SCTs of an entry.
+// MaxSCTs is how many SCTs may come with a certificate: a few are usual, and each
+// takes more memory than its bytes.
+const MaxSCTs = 32
+
+// SplitSCTs splits the SCTs of an entry. If there are more than MaxSCTs, one more
+// is returned.
 func SplitSCTs(list []byte) [][]byte {
 	var scts [][]byte
 	s := cryptobyte.String(list)
-	for sct := []byte(nil); readVector16(&s, &sct); {
+	for sct := []byte(nil); len(scts) <= MaxSCTs && readVector16(&s, &sct); {
 		scts = append(scts, sct)
 	}
 	return scts

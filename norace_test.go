@@ -1,0 +1,5 @@
+//go:build !race
+
+package baretls_test
+
+const raceEnabled = false
