@@ -36,18 +36,18 @@ func (r *Reader) Open(rec []byte) (ContentType, []byte, error) {
 	if r.aead == nil {
 		return ContentType(rec[0]), rec[HeaderLen:], nil
 	}
-	if r.seq == 1<<64-1 { // it would wrap: Section 5.3
+	if r.Seq() == 1<<64-1 { // it would wrap: Section 5.3
 		return 0, nil, fault.KeyLimitReached
 	}
 	if r.tls12 {
 		return r.open12(rec)
 	}
 	body := rec[HeaderLen:]
-	inner, err := r.aead.Open(body[:0], r.half.next(), body, rec[:HeaderLen])
+	inner, err := r.aead.Open(body[:0], r.nonce[:], body, rec[:HeaderLen])
 	if err != nil {
-		r.seq--
 		return 0, nil, fault.BadRecordMAC
 	}
+	r.half.next()
 	// TLSInnerPlaintext is limited with its padding, Section 5.4.
 	if len(inner) > MaxPlaintext+1-int(r.reduced) {
 		return 0, nil, fault.RecordOverflow

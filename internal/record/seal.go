@@ -25,10 +25,10 @@ func (w *Writer) Fragment() int { return int(w.fragment) }
 
 // Left is how many more records may be sealed under the present keys.
 func (w *Writer) Left() uint64 {
-	if w.seq >= w.limit {
+	if w.Seq() >= w.limit {
 		return 0
 	}
-	return w.limit - w.seq
+	return w.limit - w.Seq()
 }
 
 // Limit is how many records may be sealed under one set of keys.
@@ -75,7 +75,8 @@ func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	if padded > n {
 		clear(inner[n+1:])
 	}
-	w.aead.Seal(inner[:0], w.half.next(), inner, dst[:HeaderLen])
+	w.aead.Seal(inner[:0], w.nonce[:], inner, dst[:HeaderLen])
+	w.half.next()
 	return size
 }
 
