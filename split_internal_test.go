@@ -8,8 +8,8 @@ import (
 // SecretsKept tells which secrets the halves have not cleared.
 func SecretsKept(r *ReadHalf) (kept []string) {
 	core := reflect.ValueOf(r.conn.core).Elem()
-	for _, name := range []string{"readSecret", "writeSecret", "exporter"} {
-		if core.FieldByName(name).FieldByName("n").Uint() != 0 {
+	for _, name := range []string{"readSecret", "writeSecret", "exporter", "resumption"} {
+		if x := core.FieldByName("secrets13"); !x.IsNil() && x.Elem().FieldByName(name).FieldByName("n").Uint() != 0 {
 			kept = append(kept, name)
 		}
 	}

@@ -217,7 +217,7 @@ func TestWhatIsRememberedIsNotUsedElsewhere(t *testing.T) {
 
 func TestTheCacheIsBounded(t *testing.T) {
 	var c chainCache
-	key := func(n int) (k chainKey) { k[0], k[1] = byte(n), byte(n>>8); return k }
+	key := func(n int) chainKey { return chainKey{certs: [32]byte{byte(n), byte(n >> 8)}} }
 	for n := range 3 * maxVerified {
 		c.put(key(n), &verified{})
 		if want := min(n+1, maxVerified); len(c.entries) != want || len(c.order) != want {
@@ -240,13 +240,11 @@ func TestTheCacheIsBounded(t *testing.T) {
 // Names and certificates are kept apart in the key.
 func TestKeysOfTheCacheKnowWhereFieldsEnd(t *testing.T) {
 	keyOf := func(name string, certs ...string) chainKey {
-		var chain [][]byte
+		key := chainKey{serverName: name}
 		for _, cert := range certs {
-			chain = append(chain, []byte(cert))
+			key.add([]byte(cert))
 		}
-		var m wire.Certificate
-		must(m.Parse(chainOf(chain...)[wire.HeaderLen:], 0))
-		return newChainKey(name, m.Entries())
+		return key
 	}
 	seen := map[chainKey]int{}
 	for i, key := range []chainKey{
@@ -270,7 +268,7 @@ func TestTheCacheIsShared(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for n := range 200 {
-				key := chainKey{byte(n), byte(g % 2)}
+				key := chainKey{certs: [32]byte{byte(n), byte(g % 2)}}
 				c.put(key, &verified{})
 				c.get(key)
 			}

@@ -3,7 +3,6 @@ package handshake
 import (
 	"bytes"
 	"crypto/tls"
-	"slices"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -127,10 +126,11 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 		return 0, err
 	}
 	if ee.Has.Has(wire.ExtALPN) {
-		if !slices.Contains(c.policy.Protocols, string(ee.ALPN)) {
+		protocol := c.policy.protocol(ee.ALPN)
+		if protocol == nil {
 			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", ee.ALPN)
 		}
-		c.Facts.ALPN = string(ee.ALPN)
+		c.Facts.alpn = protocol
 	}
 	if ee.Has.Has(wire.ExtRecordSizeLimit) {
 		c.limitRecords(ee.RecordSizeLimit)
@@ -201,6 +201,7 @@ func (c *Client) finished(m message) (state, error) {
 		return 0, err
 	}
 	c.transcript.Add(m.raw)
+	c.secrets13 = new(secrets13)
 	if err := c.deriveApplication(&c.writeSecret, &c.readSecret); err != nil {
 		return 0, err
 	}
@@ -224,13 +225,13 @@ func (c *Client) finish() (state, error) {
 		return 0, err
 	}
 	if !c.resumed {
-		c.Facts.PeerCertificates = c.peer.certs
+		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	} else {
 		c.session.Clear()
 	}
 	c.MayRead, c.MayWrite, c.Complete = true, true, true
-	c.clientHandshake = nil
-	c.Core.drop()
+	c.ends()
+	c.drop()
 	return clientConnected, nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/baretls/baretls/internal/fault"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/record"
 	"github.com/baretls/baretls/internal/wire"
 )
@@ -46,10 +45,10 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 	if t.Has.Has(wire.ExtEarlyData) {
 		s.MaxEarlyData = t.MaxEarlyDataSize
 	}
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
+	kdf := c.policy.takeKDF(c.suite())
 	c.resumption.PSK(kdf, t.Nonce, s.PSK)
-	kdf.Clear()
-	c.policy.Sessions.Put(c.sessionKey, s)
+	c.policy.giveKDF(kdf)
+	c.policy.Sessions.Put(c.Facts.ServerName, s)
 	return nil
 }
 

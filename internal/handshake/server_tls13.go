@@ -40,6 +40,7 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 func (s *Server) finish() (state, error) {
 	s.sendFinished(&s.serverHS)
 
+	s.secrets13 = new(secrets13)
 	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {
 		return 0, err
 	}
@@ -70,13 +71,13 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 	if err != nil {
 		return err
 	}
-	var random [32]byte
-	if err := s.policy.random(random[:]); err != nil {
+	random := s.room[:32]
+	if err := s.policy.random(random); err != nil {
 		return err
 	}
 	hello := wire.ServerHello{
 		LegacyVersion:    tls.VersionTLS12,
-		Random:           random[:],
+		Random:           random,
 		SessionID:        h.SessionID,
 		CipherSuite:      ch.suite.ID,
 		Has:              1<<wire.ExtSupportedVersions | 1<<wire.ExtKeyShare,
@@ -120,9 +121,9 @@ func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
 	if s.Facts.ServerName != "" && s.session == nil { // RFC 6066, Section 3
 		ee.Has = ee.Has.With(wire.ExtServerName)
 	}
-	if s.Facts.ALPN != "" {
+	if s.Facts.ALPN() != "" {
 		ee.Has = ee.Has.With(wire.ExtALPN)
-		ee.ALPN = []byte(s.Facts.ALPN)
+		ee.ALPN = []byte(s.Facts.ALPN())
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		ee.Has = ee.Has.With(wire.ExtRecordSizeLimit)
@@ -174,7 +175,7 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.sendTickets(); err != nil {
 		return 0, err
 	}
-	s.serverHandshake = nil
-	s.Core.drop()
+	s.ends()
+	s.drop()
 	return serverConnected, nil
 }

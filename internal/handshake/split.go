@@ -96,7 +96,11 @@ func (c *Core) CloseWrite() {
 }
 
 // ForgetWriteTraffic is the writer's part of ForgetTraffic.
-func (c *Core) ForgetWriteTraffic() { c.writeSecret.Clear() }
+func (c *Core) ForgetWriteTraffic() {
+	if c.secrets13 != nil {
+		c.writeSecret.Clear()
+	}
+}
 
 // OwedLen is the exact size of what SealOwed writes.
 func (c *Core) OwedLen() (n int) {
