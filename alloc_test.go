@@ -197,24 +197,26 @@ func noAllocs(t *testing.T, what string, runs int, f func()) {
 	}
 }
 
-// maxIdle and maxIdle12 are the memory that an idle connection may hold, both
-// directions' keys included, in bytes: see docs/decisions/0022.
-// Certificates are shared by the connections that have them.
-const (
-	maxIdle   = 2144
-	maxIdle12 = 2048
+// maxIdle is the memory that an idle connection may hold, both directions' keys
+// included, in bytes: see docs/decisions/0022. Certificates are shared by the
+// connections that have them.
+var maxIdle = map[string]int{
+	"AES128GCM":        2048,
+	"AES256GCM":        2112, // secrets of SHA-384
+	"ChaCha20Poly1305": 576,
 
-	grain = 16 // size classes are multiples of it: less is the runtime's
-)
+	"TLS12-AES128GCM":        2048,
+	"TLS12-AES256GCM":        2048,
+	"TLS12-ChaCha20Poly1305": 576,
+}
+
+const grain = 16 // size classes are multiples of it: less is the runtime's
 
 // TestIdleMemory weighs connections that have nothing to do.
 func TestIdleMemory(t *testing.T) {
 	const pairs = 1000
-	for i, suite := range append(benchSuites, benchSuites12...) {
-		limit := maxIdle
-		if i >= len(benchSuites) {
-			limit = maxIdle12
-		}
+	for _, suite := range append(benchSuites, benchSuites12...) {
+		limit := maxIdle[suite.name]
 		for _, c := range []struct {
 			story string
 			scenario

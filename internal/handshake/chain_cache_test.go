@@ -66,6 +66,35 @@ func TestAChainIsVerifiedOnce(t *testing.T) {
 	expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a chain that is remembered and a scheme that does not fit its key")
 }
 
+// Connections to one server hold what is known of it once, resumed or not, as
+// long as the server staples the same.
+func TestConnectionsShareTheirPeer(t *testing.T) {
+	p := newPair(t)
+	p.keepSessions()
+	cert := tlstest.Leaf(tlstest.ECDSAP256)
+	cert.OCSPStaple = []byte("response")
+	p.only(cert)
+	p.complete()
+	first := p.client.Facts.Peer
+	for _, want := range []Kind{KindResumed, KindFull} {
+		if want == KindFull {
+			p.clientPolicy.Sessions = nil
+		}
+		p.complete()
+		if p.kinds() != both(want) || p.client.Facts.Peer != first {
+			t.Errorf("a connection of kind %v to the same server does not share what is known of it", want)
+		}
+	}
+	if first == &nobody || len(first.PeerCertificates) == 0 {
+		t.Error("nothing is known of the server")
+	}
+	cert.OCSPStaple = []byte("another response")
+	p.only(cert)
+	if p.complete(); p.client.Facts.Peer == first || string(first.OCSPResponse) != "response" {
+		t.Error("what is known of a server changes for connections that are there")
+	}
+}
+
 // A verdict is about a name.
 func TestAChainIsVerifiedForEachName(t *testing.T) {
 	p := newPair(t)

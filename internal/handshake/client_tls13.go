@@ -6,6 +6,7 @@ import (
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -201,11 +202,20 @@ func (c *Client) finished(m message) (state, error) {
 		return 0, err
 	}
 	c.transcript.Add(m.raw)
-	c.secrets13 = new(secrets13)
-	if err := c.deriveApplication(&c.writeSecret, &c.readSecret); err != nil {
+	last := exporterSecret
+	if c.policy.Sessions != nil {
+		last = resumptionSecret
+	}
+	c.keepUpTo(last)
+	var clientApp, serverApp keyschedule.TrafficSecret
+	defer clientApp.Clear()
+	defer serverApp.Clear()
+	if err := c.deriveApplication(&clientApp, &serverApp); err != nil {
 		return 0, err
 	}
-	if err := c.setReadKeys(&c.readSecret); err != nil {
+	c.keepSecret(writeSecret, clientApp.Bytes())
+	c.keepSecret(readSecret, serverApp.Bytes())
+	if err := c.setReadKeys(&serverApp); err != nil {
 		return 0, err
 	}
 	c.endEarlyData()
@@ -219,9 +229,13 @@ func (c *Client) finished(m message) (state, error) {
 func (c *Client) finish() (state, error) {
 	c.sendFinished(&c.clientHS)
 	if c.policy.Sessions != nil {
-		c.resumption = c.main.Resumption(c.kdf, c.transcript.Sum())
+		resumption := c.main.Resumption(c.kdf, c.transcript.Sum())
+		c.keepSecret(resumptionSecret, resumption.Bytes())
+		resumption.Clear()
 	}
-	if err := c.enqueueWriteKeys(&c.writeSecret); err != nil {
+	clientApp := c.trafficSecret(writeSecret)
+	defer clientApp.Clear()
+	if err := c.enqueueWriteKeys(&clientApp); err != nil {
 		return 0, err
 	}
 	if !c.resumed {

@@ -46,18 +46,10 @@ type Core struct {
 	fragment uint16 // the peer's limit on our records; 0: none
 	origin   int64  // Unix time in ms of the last handshake with certificates
 
-	*secrets13            // of TLS 1.3, once they are derived
+	writeEpoch uint64     // KeyUpdates sent
+	kept                  // of TLS 1.3, once they are derived
 	secrets12  *secrets12 // of TLS 1.2
 	*exchange
-}
-
-// secrets13 is what makes the application's keys, and what else is left of the
-// key schedule.
-type secrets13 struct {
-	writeEpoch              uint64 // KeyUpdates sent
-	writeSecret, readSecret keyschedule.TrafficSecret
-	exporter                keyschedule.ExporterSecret
-	resumption              keyschedule.ResumptionSecret // a client's, for the tickets to come
 }
 
 // Facts is what a connection knows about itself and its peer.
@@ -250,11 +242,13 @@ func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret
 	hash := c.transcript.Sum()
 	*clientApp = c.main.ClientTraffic(c.kdf, hash)
 	*serverApp = c.main.ServerTraffic(c.kdf, hash)
-	c.exporter = c.main.Exporter(c.kdf, hash)
+	exporter := c.main.Exporter(c.kdf, hash)
+	defer exporter.Clear()
+	c.keepSecret(exporterSecret, exporter.Bytes())
 	return c.policy.logKeys(c.clientRandom[:],
 		logged{"CLIENT_TRAFFIC_SECRET_0", clientApp.Bytes()},
 		logged{"SERVER_TRAFFIC_SECRET_0", serverApp.Bytes()},
-		logged{"EXPORTER_SECRET", c.exporter.Bytes()})
+		logged{"EXPORTER_SECRET", exporter.Bytes()})
 }
 
 // drop forgets what only the handshake needed, clearing its secrets.
@@ -278,19 +272,15 @@ func (c *Core) drop() {
 func (c *Core) Forget() {
 	c.drop()
 	c.ForgetTraffic()
-	if c.secrets13 != nil {
-		c.exporter.Clear()
-		c.resumption.Clear()
-	}
+	clear(c.keptSecret(exporterSecret))
+	clear(c.keptSecret(resumptionSecret))
 	c.forget12()
 }
 
 // ForgetTraffic clears what makes keys: a connection that is closed needs no
 // more of them.
 func (c *Core) ForgetTraffic() {
-	if c.secrets13 != nil {
-		c.readSecret.Clear()
-	}
+	clear(c.keptSecret(readSecret))
 	if !c.split {
 		c.ForgetWriteTraffic()
 	}
@@ -315,7 +305,10 @@ func (c *Core) Export(label string, context, out []byte) error {
 	if c.secrets12 != nil {
 		return c.export12(kdf, label, context, out)
 	}
-	return c.exporter.Export(kdf, label, context, out)
+	var exporter keyschedule.ExporterSecret
+	exporter.Load(c.keptSecret(exporterSecret))
+	defer exporter.Clear()
+	return exporter.Export(kdf, label, context, out)
 }
 
 // ErrExportWithoutEMS: see export12.

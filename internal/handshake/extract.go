@@ -21,10 +21,12 @@ func (c *Core) trafficKeys(write bool, sequence uint64) TrafficKeys {
 	if c.secrets12 != nil {
 		return c.trafficKeys12(kdf, write, sequence)
 	}
-	secret := &c.readSecret
+	which := readSecret
 	if write {
-		secret = &c.writeSecret
+		which = writeSecret
 	}
+	secret := c.trafficSecret(which)
+	defer secret.Clear()
 	k := TrafficKeys{sequence, make([]byte, c.suite().KeyLen), make([]byte, 12)}
 	secret.Key(kdf, k.Key)
 	secret.IV(kdf, k.IV)

@@ -44,7 +44,8 @@ func (c *Core) keyUpdate(m message) error {
 	}
 	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
-	next := c.readSecret.Next(kdf)
+	next := c.nextSecret(kdf, readSecret)
+	defer next.Clear()
 	k, err := c.keys(c.suite(), kdf, &next)
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func (c *Core) keyUpdate(m message) error {
 	if err := c.In.SetKeys(&k); err != nil {
 		return err
 	}
-	c.readSecret = next
+	c.keepSecret(readSecret, next.Bytes())
 	c.readEpoch++
 	// One answer will do for many requests, and there is none after the end.
 	switch {
@@ -88,11 +89,12 @@ func (c *Core) nextWriteKeys() (k record.Keys, err error) {
 	}
 	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
-	next := c.writeSecret.Next(kdf)
+	next := c.nextSecret(kdf, writeSecret)
+	defer next.Clear()
 	if k, err = c.keys(c.suite(), kdf, &next); err != nil {
 		return k, err
 	}
-	c.writeSecret = next
+	c.keepSecret(writeSecret, next.Bytes())
 	c.writeEpoch++
 	return k, nil
 }

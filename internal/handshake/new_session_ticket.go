@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/record"
 	"github.com/baretls/baretls/internal/wire"
 )
@@ -46,7 +47,10 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 		s.MaxEarlyData = t.MaxEarlyDataSize
 	}
 	kdf := c.policy.takeKDF(c.suite())
-	c.resumption.PSK(kdf, t.Nonce, s.PSK)
+	var resumption keyschedule.ResumptionSecret
+	resumption.Load(c.keptSecret(resumptionSecret))
+	resumption.PSK(kdf, t.Nonce, s.PSK)
+	resumption.Clear()
 	c.policy.giveKDF(kdf)
 	c.policy.Sessions.Put(c.Facts.ServerName, s)
 	return nil

@@ -186,13 +186,13 @@ func TestRFC8448Recomputed(t *testing.T) {
 		c.transcript.Add(tr.Bytes("server_finished"))
 		tr.check("transcript_hash_server_finished", c.transcript.Sum())
 		var client, server keyschedule.TrafficSecret
-		c.secrets13 = new(secrets13)
+		c.keepUpTo(exporterSecret)
 		if err := c.deriveApplication(&client, &server); err != nil {
 			t.Fatal(err)
 		}
 		tr.check("client_application_traffic_secret_0", client.Bytes())
 		tr.check("server_application_traffic_secret_0", server.Bytes())
-		tr.check("exporter_secret", c.exporter.Bytes())
+		tr.check("exporter_secret", c.keptSecret(exporterSecret))
 		for _, key := range tr.those("end_of_early_data", "client_certificate", "client_certificate_verify") {
 			c.transcript.Add(tr.Bytes(key))
 		}
@@ -563,9 +563,9 @@ func (tr *traced) connected(p *pair, s *side, role, peer string) {
 	if f := c.Facts; f.Version != tls.VersionTLS13 || f.Suite != tls.TLS_AES_128_GCM_SHA256 || f.Group != group || f.Kind != tr.kind || (f.EarlyData == EarlyDataAccepted) != tr.resumed {
 		tr.Errorf("the %s thinks it has %#04x, %#04x, %v, and the handshake was of kind %d", role, f.Version, f.Suite, f.Group, f.Kind)
 	}
-	tr.check(role+"_application_traffic_secret_0", c.writeSecret.Bytes())
-	tr.check(peer+"_application_traffic_secret_0", c.readSecret.Bytes())
-	tr.check("exporter_secret", c.exporter.Bytes())
+	tr.check(role+"_application_traffic_secret_0", c.keptSecret(writeSecret))
+	tr.check(peer+"_application_traffic_secret_0", c.keptSecret(readSecret))
+	tr.check("exporter_secret", c.keptSecret(exporterSecret))
 
 	for _, name := range []string{"new_session_ticket", "server_data", "server_alert", "client_data", "client_alert"} {
 		rec, ok := tr.Trace[name+"_record"]

@@ -5,6 +5,7 @@ import (
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -40,13 +41,17 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 func (s *Server) finish() (state, error) {
 	s.sendFinished(&s.serverHS)
 
-	s.secrets13 = new(secrets13)
-	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {
+	// The resumption_secret is derived with the tickets, which all are made then.
+	s.keepUpTo(exporterSecret)
+	var serverApp keyschedule.TrafficSecret
+	defer serverApp.Clear()
+	if err := s.deriveApplication(&s.clientApp, &serverApp); err != nil {
 		return 0, err
 	}
+	s.keepSecret(writeSecret, serverApp.Bytes())
 	// "Any records following a Finished message MUST be encrypted under the
 	// appropriate application traffic key", alerts included.
-	if err := s.enqueueWriteKeys(&s.writeSecret); err != nil {
+	if err := s.enqueueWriteKeys(&serverApp); err != nil {
 		return 0, err
 	}
 	// Data may follow before the client has proved anything (Section 4.5.3),
@@ -163,7 +168,7 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.setReadKeys(&s.clientApp); err != nil {
 		return 0, err
 	}
-	s.readSecret = s.clientApp
+	s.keepSecret(readSecret, s.clientApp.Bytes())
 	s.clientApp.Clear()
 	if s.session == nil {
 		s.origin = s.policy.Now().UnixMilli()
