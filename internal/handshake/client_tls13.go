@@ -44,7 +44,7 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	if suite == nil || !c.hello.CipherSuites.Contains(h.CipherSuite) {
 		return fault.IllegalParameter.With("the server chose cipher suite %#04x, which was not offered", h.CipherSuite)
 	}
-	if c.retried != nil && suite != c.retried {
+	if c.retried != nil && suite.ID != c.retried.ID {
 		return fault.IllegalParameter.With("the server changed the cipher suite after HelloRetryRequest")
 	}
 	c.Facts.Version, c.TakesWarnings = h.SupportedVersion, false
