@@ -198,24 +198,49 @@ func noAllocs(t *testing.T, what string, runs int, f func()) {
 }
 
 // maxIdle is the memory that an idle connection may hold, both directions' keys
-// included, in bytes. AES-256-GCM, the largest, is measured;
-// certificates are shared by the connections that have them.
-const maxIdle = 2600
+// included, in bytes: see docs/decisions/0022. Certificates are shared by the
+// connections that have them.
+var maxIdle = map[string]int{
+	"AES128GCM":        2048,
+	"AES256GCM":        2112, // secrets of SHA-384
+	"ChaCha20Poly1305": 576,
+
+	"TLS12-AES128GCM":        2048,
+	"TLS12-AES256GCM":        2048,
+	"TLS12-ChaCha20Poly1305": 576,
+}
+
+const grain = 16 // size classes are multiples of it: less is the runtime's
 
 // TestIdleMemory weighs connections that have nothing to do.
 func TestIdleMemory(t *testing.T) {
 	const pairs = 1000
 	for _, suite := range append(benchSuites, benchSuites12...) {
-		t.Run(suite.name, func(t *testing.T) {
-			w := weigh(t, pairs, scenario{suite: suite.id, cert: tlstest.Leaf(tlstest.ECDSAP256)})
-			t.Logf("bytes per idle connection: client %d, server %d", w.client, w.server)
-			if w.client > maxIdle {
-				t.Errorf("an idle client holds %d bytes besides certificates, want %d at most", w.client, maxIdle)
-			}
-			if w.server > maxIdle {
-				t.Errorf("an idle server holds %d bytes, want %d at most", w.server, maxIdle)
-			}
-		})
+		limit := maxIdle[suite.name]
+		for _, c := range []struct {
+			story string
+			scenario
+		}{
+			{"full", scenario{kind: baretls.HandshakeFull}},
+			{"resumed", scenario{kind: baretls.HandshakeResumed}},
+			{"full, 1 MB each way", scenario{kind: baretls.HandshakeFull, data: 1e6}},
+		} {
+			t.Run(suite.name+"/"+c.story, func(t *testing.T) {
+				n := pairs
+				if c.data > 0 {
+					n = pairs / 5
+				}
+				c.suite, c.cert = suite.id, tlstest.Leaf(tlstest.ECDSAP256)
+				w := weigh(t, n, c.scenario)
+				t.Logf("bytes per idle connection: client %d, server %d", w.client, w.server)
+				if w.client >= limit+grain {
+					t.Errorf("an idle client holds %d bytes besides certificates, want %d at most", w.client, limit)
+				}
+				if w.server >= limit+grain {
+					t.Errorf("an idle server holds %d bytes, want %d at most", w.server, limit)
+				}
+			})
+		}
 	}
 }
 
@@ -297,9 +322,10 @@ func testNothingOfTheCallersIsKept(t *testing.T, v version) {
 type scenario struct {
 	suite    uint16
 	cert     tls.Certificate
-	fragment int  // MaxFragmentSize
-	data     int  // bytes each way
-	refresh  bool // keys
+	kind     baretls.HandshakeKind // any, if it is unknown
+	fragment int                   // MaxFragmentSize
+	data     int                   // bytes each way
+	refresh  bool                  // keys
 }
 
 // weight is in bytes per connection.
@@ -321,6 +347,8 @@ func weigh(t *testing.T, pairs int, sc scenario) weight {
 	serverConfig := &baretls.ServerConfig{
 		Certificates:    []tls.Certificate{sc.cert},
 		MaxFragmentSize: sc.fragment,
+
+		SessionTicketsDisabled: sc.kind == baretls.HandshakeFull,
 	}
 	var client, server loopEnd // the buffers of all of them
 	data := make([]byte, sc.data)
@@ -330,6 +358,9 @@ func weigh(t *testing.T, pairs int, sc scenario) weight {
 		sc.exercise(t, &client, &server, data)
 		sc.exercise(t, &server, &client, data)
 		if i >= 0 {
+			if got := client.conn.HandshakeKind(); sc.kind != baretls.HandshakeUnknown && got != sc.kind {
+				t.Fatalf("handshake %d is %v, want %v", i, got, sc.kind)
+			}
 			clients[i], servers[i] = client.conn, server.conn
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -352,8 +351,7 @@ func (c *ClientConfig) compile() (*handshake.ClientPolicy, error) {
 			if store == nil {
 				store = NewClientSessionCache(0)
 			}
-			p.Sessions = clientSessions{store}
-			p.Scope = c.sessionScope()
+			p.Sessions = clientSessions{store, c.sessionScope()}
 			p.EarlyData = c.EnableEarlyData
 			p.TicketRequest = [2]uint8{c.TicketRequest.Full, c.TicketRequest.Resumed}
 		}
@@ -473,11 +471,11 @@ func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
 		}
 	}
 	d := newDigest("server policy")
-	d.add([]byte{byte(c.ClientAuth)})
-	d.add(p.Authorities)
-	d.add([]byte(c.SessionContext))
+	d = d.add([]byte{byte(c.ClientAuth)})
+	d = d.add(p.Authorities)
+	d = d.add([]byte(c.SessionContext))
 	for _, name := range p.Protocols {
-		d.add([]byte(name))
+		d = d.add([]byte(name))
 	}
 	p.Digest = d.sum()
 	return nil
@@ -487,43 +485,35 @@ func (c *ServerConfig) resumption(p *handshake.ServerPolicy) error {
 func (c *ClientConfig) sessionScope() []byte {
 	d := newDigest("client scope")
 	if c.SessionScope != "" {
-		d.add([]byte("shared"))
-		d.add([]byte(c.SessionScope))
+		d = d.add([]byte("shared"))
+		d = d.add([]byte(c.SessionScope))
 	} else {
 		var own [32]byte
 		rand.Read(own[:])
-		d.add([]byte("own"))
-		d.add(own[:])
+		d = d.add([]byte("own"))
+		d = d.add(own[:])
 	}
 	for _, name := range c.NextProtos {
-		d.add([]byte(name))
+		d = d.add([]byte(name))
 	}
-	d.add(nil)
+	d = d.add(nil)
 	for _, cert := range c.Certificates {
-		d.add(cert.Certificate[0])
+		d = d.add(cert.Certificate[0])
 	}
 	scope := d.sum()
 	return scope[:]
 }
 
 // digest hashes fields with their lengths.
-type digest struct{ hash.Hash }
+type digest []byte
 
-func newDigest(purpose string) digest {
-	d := digest{sha256.New()}
-	d.add([]byte("baretls " + purpose))
-	return d
+func newDigest(purpose string) digest { return digest(nil).add([]byte("baretls " + purpose)) }
+
+func (d digest) add(field []byte) digest {
+	return append(binary.BigEndian.AppendUint32(d, uint32(len(field))), field...)
 }
 
-func (d digest) add(field []byte) {
-	d.Write(binary.BigEndian.AppendUint32(nil, uint32(len(field))))
-	d.Write(field)
-}
-
-func (d digest) sum() (sum [32]byte) {
-	d.Sum(sum[:0])
-	return sum
-}
+func (d digest) sum() [32]byte { return sha256.Sum256(d) }
 
 // credentials checks a list of certificates.
 func credentials(certs []tls.Certificate, asks handshake.Asks) ([]*handshake.Credential, error) {

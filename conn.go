@@ -16,18 +16,15 @@ import (
 // NewClient and NewServer.
 type Conn struct {
 	core    *handshake.Core
-	machine handshake.Machine
-	link    *link // of the halves, once it is split
-	half    half
+	machine handshake.Machine // or the link of the halves, once it is split
 
-	// The turn in hand.
-	in     []byte // the caller's; nil in a quiet state
-	used   int    // of in: opened, and so to be discarded
-	unread int    // of in: not opened, at the end of the last turn
+	in     []byte // what is left of the caller's in this turn; nil in a quiet state
+	unread int32  // how much there was at the end of the last turn, less what was opened since
+	need   uint16 // bytes missing for the next record, in a quiet state
 	at     place
-	need   int // bytes missing for the next record, in a quiet state
+	half   half
 
-	// What came before it.
+	// What came before.
 	err         *Error // why the connection failed; the same for ever
 	anything    bool   // a record has been seen
 	unsent      bool   // records were encoded and not yet said to be sent
@@ -45,7 +42,7 @@ var errZeroConn = errors.New("baretls: Conn was not made by NewClient or NewServ
 func (c Conn) Format(s fmt.State, verb rune) {
 	state := "zero"
 	switch {
-	case c.link != nil:
+	case c.link() != nil:
 		state = "split"
 	case c.machine != nil:
 		state = c.machine.State()
@@ -77,22 +74,10 @@ func NewClient(config *ClientConfig, serverName string) (*ClientConn, error) {
 	}
 	c := new(ClientConn)
 	c.Conn.core, c.Conn.machine = &c.client.Core, &c.client
-	if err := c.client.Init(policy, name, sni, sessionKey(policy, name)); err != nil {
+	if err := c.client.Init(policy, name, sni); err != nil {
 		return nil, localError(err)
 	}
 	return c, nil
-}
-
-// sessionKey is what a session to the server of that name is kept under.
-func sessionKey(policy *handshake.ClientPolicy, serverName string) string {
-	if policy.Sessions == nil {
-		return ""
-	}
-	d := newDigest("client session")
-	d.add(policy.Scope)
-	d.add([]byte(serverName))
-	key := d.sum()
-	return string(key[:])
 }
 
 // ServerConn is a server's connection: a Conn and what only a server has.

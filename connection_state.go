@@ -51,7 +51,7 @@ func (c *Conn) IsHandshaking() bool { return !c.core.Complete }
 
 // ALPNProtocol is the application protocol that was agreed on (RFC 7301), or
 // empty if there is none.
-func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN }
+func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN() }
 
 // ProtocolVersion is tls.VersionTLS13 or tls.VersionTLS12, or 0 before it is known.
 func (c *Conn) ProtocolVersion() uint16 { return c.core.Facts.Version }
@@ -97,7 +97,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		HandshakeComplete:  c.core.Complete,
 		CipherSuite:        f.Suite,
 		CurveID:            f.Group,
-		NegotiatedProtocol: f.ALPN,
+		NegotiatedProtocol: f.ALPN(),
 		//lint:ignore SA1019 it is all it ever is, but net/http asks
 		NegotiatedProtocolIsMutual:  true,
 		ServerName:                  f.ServerName,
@@ -160,9 +160,9 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // an empty one, and without extended_main_secret it is ErrExportWithoutEMS
 // (RFC 7627, Section 5.4).
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if c.link != nil { // the secrets may go while we use them
-		c.link.exporters.Lock()
-		defer c.link.exporters.Unlock()
+	if l := c.link(); l != nil { // the secrets may go while we use them
+		l.exporters.Lock()
+		defer l.exporters.Unlock()
 	}
 	switch err := c.failure(); {
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 
 	"github.com/baretls/baretls/internal/fault"
 	"github.com/baretls/baretls/internal/record"
@@ -38,10 +39,10 @@ func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
 	if c.core == nil {
 		return Status{}, errZeroConn
 	}
-	c.in, c.used = incoming, 0
+	c.in = incoming
 	state := c.turn()
-	c.unread = len(c.in) - c.used
-	status := Status{c.used, state}
+	c.leave()
+	status := Status{len(incoming) - len(c.in), state}
 	switch c.at {
 	case atQuiet, atWrite, atAsk, atClosed:
 		c.in = nil
@@ -87,7 +88,7 @@ func (c *Conn) turn() State {
 	case c.unsent:
 		return c.enter(atTransmit, TransmitTLSData{c})
 	case c.err != nil:
-		c.at, c.used = atFailed, len(c.in)
+		c.at, c.in = atFailed, nil
 		return nil
 	case waiting && c.core.EarlyRead:
 		return c.enter(atReadEarly, ReadEarlyData{c})
@@ -147,12 +148,12 @@ func (c *Conn) is(p place) bool { return c != nil && c.at == p }
 // follows the end, clean or not, is discarded.
 func (c *Conn) nextRecord() (rec []byte, ok bool) {
 	if c.err != nil || c.peerClosed {
-		c.used, c.need = len(c.in), 0
+		c.in, c.need = nil, 0
 		return nil, false
 	}
-	b := c.in[c.used:]
-	c.need = record.HeaderLen - len(b)
-	if c.need <= 0 {
+	b := c.in
+	need := record.HeaderLen - len(b)
+	if need <= 0 {
 		// Rejected early data is protected, by keys that we do not have.
 		protected := c.core.In.Protected() || c.core.Skipping() && isData(b)
 		h, ok := record.ParseHeader(b, protected)
@@ -160,18 +161,28 @@ func (c *Conn) nextRecord() (rec []byte, ok bool) {
 			c.fail(c.firstRecord(h.Fault(), b))
 			return nil, false
 		}
-		c.need = record.HeaderLen + h.Length - len(b)
+		need = record.HeaderLen + h.Length - len(b)
 	}
-	if c.need > 0 {
+	c.need = uint16(max(need, 0))
+	if need > 0 {
 		// A turn that was not given all that is left does not say how it ends.
-		if c.inputClosed && len(c.in) >= c.unread {
+		if c.inputClosed && len(b) >= int(c.unread) {
 			c.fail(fault.Truncated.Because(io.ErrUnexpectedEOF))
 		}
 		return nil, false
 	}
-	n := len(b) + c.need
+	n := len(b) + need
 	return b[:n:n], true
 }
+
+// take counts a record as opened.
+func (c *Conn) take(rec []byte) {
+	c.in = c.in[len(rec):]
+	c.unread = max(c.unread-int32(len(rec)), 0)
+}
+
+// leave notes how much the caller is left with. 2 GB count as any more would.
+func (c *Conn) leave() { c.unread = int32(min(len(c.in), math.MaxInt32)) }
 
 // firstRecord makes of a bad header in the very first bytes the error that
 // people know from crypto/tls: the peer does not speak TLS.
@@ -197,7 +208,7 @@ func isData(rec []byte) bool {
 // open takes a record that is not application data: all of them until the
 // handshake is over, and afterwards what should not be there.
 func (c *Conn) open(rec []byte) {
-	c.used += len(rec)
+	c.take(rec)
 	c.anything = true
 	if err := c.openHandshake(rec); err != nil {
 		c.fail(err)
@@ -389,7 +400,7 @@ func (c *Conn) Abandon() {
 	switch failure := localError(ErrAbandoned); {
 	case c.core == nil:
 		return
-	case c.link != nil:
+	case c.link() != nil:
 		c.postFailure(failure, fault.None)
 		return
 	case c.err == nil:

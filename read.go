@@ -21,8 +21,7 @@ func (c *Conn) readRecord(at place) (AppDataRecord, bool) {
 		c.fail(err)
 		return AppDataRecord{}, false
 	}
-	c.used += len(rec)
-	c.unread -= len(rec)
+	c.take(rec)
 	if t != record.ApplicationData {
 		err = c.content(t, payload)
 		payload = nil

@@ -222,14 +222,26 @@ func (l *lru[V]) remove(key string) {
 }
 
 // clientSessions adapts a store to the machine.
-type clientSessions struct{ store ClientSessionStore }
-
-func (c clientSessions) Put(key string, s *handshake.Session) {
-	c.store.Put(key, &ClientSession{s})
+type clientSessions struct {
+	store ClientSessionStore
+	scope []byte // what must be alike to share the store's sessions
 }
 
-func (c clientSessions) Take(key string) *handshake.Session {
-	session := c.store.Take(key)
+// key is what sessions with the server of that name are kept under. It is made
+// anew each time, so that an idle connection need not keep it.
+func (c clientSessions) key(serverName string) string {
+	var room [512]byte // on the stack: this is done for each connection
+	d := digest(room[:0]).add([]byte("baretls client session")).add(c.scope).add([]byte(serverName))
+	key := d.sum()
+	return string(key[:])
+}
+
+func (c clientSessions) Put(serverName string, s *handshake.Session) {
+	c.store.Put(c.key(serverName), &ClientSession{s})
+}
+
+func (c clientSessions) Take(serverName string) *handshake.Session {
+	session := c.store.Take(c.key(serverName))
 	if session == nil || session.s == nil {
 		return nil
 	}

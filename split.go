@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/handshake"
 )
 
 // ErrSplit is using a connection whose halves have left it.
@@ -39,7 +40,7 @@ func (c *Conn) Split() (*ReadHalf, *WriteHalf, error) {
 	}
 	c.core.Out.Release()
 	c.core.Split()
-	c.in, c.link = nil, new(link)
+	c.in, c.machine = nil, &link{Machine: c.machine}
 	r, w := &ReadHalf{conn: *c}, &WriteHalf{conn: *c}
 	r.conn.half, w.conn.half = readHalf, writeHalf
 	c.err, c.at = localError(ErrSplit), atFailed
@@ -59,10 +60,18 @@ const (
 type cacheLine [64]byte
 
 // link is what the halves share; what one has for the other to send is in the
-// core.
+// core. It takes the place of the machine, which it still is.
 type link struct {
+	handshake.Machine
+
 	failure   atomic.Pointer[Error]
 	exporters sync.Mutex // around the use of their secrets, and clearing them
+}
+
+// link is that of the halves, or nil.
+func (c *Conn) link() *link {
+	l, _ := c.machine.(*link)
+	return l
 }
 
 // failBoth makes both halves fail, and the writer send alert.
@@ -74,7 +83,7 @@ func (c *Conn) failBoth(err *Error, alert fault.Alert) {
 // postFailure is for both halves to find. The first failure is that of the
 // connection.
 func (c *Conn) postFailure(err *Error, alert fault.Alert) {
-	if c.link.failure.CompareAndSwap(nil, err) {
+	if c.link().failure.CompareAndSwap(nil, err) {
 		c.core.Fail(alert)
 	}
 }
@@ -88,21 +97,22 @@ func (c *Conn) follow() {
 
 // failed forgets the secrets that are the half's.
 func (c *Conn) failed() {
-	c.err = c.link.failure.Load()
+	c.err = c.link().failure.Load()
 	if c.half == writeHalf {
 		c.core.ForgetWriteTraffic()
 		return
 	}
-	c.link.exporters.Lock()
-	defer c.link.exporters.Unlock()
+	l := c.link()
+	l.exporters.Lock()
+	defer l.exporters.Unlock()
 	c.machine.Forget()
 }
 
 // failure is why the connection has failed, or nil.
 func (c *Conn) failure() error {
 	err := c.err
-	if c.link != nil {
-		err = c.link.failure.Load()
+	if l := c.link(); l != nil {
+		err = l.failure.Load()
 	}
 	if err == nil {
 		return nil

@@ -1,6 +1,8 @@
 package baretls
 
 import (
+	"bytes"
+	"crypto/tls"
 	"reflect"
 	"unsafe"
 )
@@ -8,8 +10,12 @@ import (
 // SecretsKept tells which secrets the halves have not cleared.
 func SecretsKept(r *ReadHalf) (kept []string) {
 	core := reflect.ValueOf(r.conn.core).Elem()
-	for _, name := range []string{"readSecret", "writeSecret", "exporter"} {
-		if core.FieldByName(name).FieldByName("n").Uint() != 0 {
+	secrets, size := core.FieldByName("kept").Bytes(), 32
+	if r.conn.core.Facts.Suite == tls.TLS_AES_256_GCM_SHA384 {
+		size = 48
+	}
+	for i, name := range []string{"writeSecret", "readSecret", "exporter", "resumption"} {
+		if secret := secrets[min(i*size, len(secrets)):min((i+1)*size, len(secrets))]; !bytes.Equal(secret, make([]byte, len(secret))) {
 			kept = append(kept, name)
 		}
 	}

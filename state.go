@@ -300,7 +300,7 @@ func (c *Conn) missing() int {
 	if c == nil {
 		return 0
 	}
-	return c.need
+	return int(c.need)
 }
 
 // PeerClosed: the peer has sent its close_notify and all its data is here.

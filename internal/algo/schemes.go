@@ -1,13 +1,14 @@
 package algo
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // for crypto.Hash.New
-	_ "crypto/sha512"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -173,11 +174,36 @@ func (s *Scheme) Sign(key crypto.Signer, rand io.Reader, message []byte) ([]byte
 	if !s.Fits12(PublicKey{Key: key.Public(), PSS: s.kind == pssPSSKind}) {
 		return nil, fault.Internal.With("%s does not fit the key to sign with", s.Name)
 	}
-	signature, err := crypto.SignMessage(key, rand, message, s.opts)
+	signature, err := s.sign(key, rand, message)
 	if err != nil {
 		return nil, fault.Internal.Because(err)
 	}
 	return signature, nil
+}
+
+// sign is crypto.SignMessage with less memory for the hash. What the key is
+// given it may keep.
+func (s *Scheme) sign(key crypto.Signer, rand io.Reader, message []byte) ([]byte, error) {
+	if _, ok := key.(crypto.MessageSigner); ok || s.Hash == 0 {
+		return crypto.SignMessage(key, rand, bytes.Clone(message), s.opts)
+	}
+	return key.Sign(rand, s.digest(message), s.opts)
+}
+
+// digest is what is signed: the message's hash, or all of it.
+func (s *Scheme) digest(message []byte) []byte {
+	switch s.Hash {
+	case crypto.SHA256:
+		sum := sha256.Sum256(message)
+		return sum[:]
+	case crypto.SHA384:
+		sum := sha512.Sum384(message)
+		return sum[:]
+	case crypto.SHA512:
+		sum := sha512.Sum512(message)
+		return sum[:]
+	}
+	return message
 }
 
 // Verify checks the peer's signature of the message in TLS 1.3. A scheme that
@@ -196,12 +222,7 @@ func (s *Scheme) verify(fits bool, pub PublicKey, message, signature []byte) err
 	if !fits {
 		return fault.IllegalParameter.With("%s does not fit the certificate's key", s.Name)
 	}
-	digest := message
-	if s.Hash != 0 {
-		h := s.Hash.New()
-		h.Write(message)
-		digest = h.Sum(nil)
-	}
+	digest := s.digest(message)
 	valid := false
 	switch key := pub.Key.(type) {
 	case *ecdsa.PublicKey:

@@ -125,7 +125,7 @@ func Stale[Q any, P interface {
 
 // ask puts a question, and leaves the handler.
 func (c *Core) ask(q Question) (state, error) {
-	c.question = q
+	c.question, c.shown = q, true
 	return asked, nil
 }
 
@@ -170,11 +170,8 @@ func (q *HelloQuestion) Answer(p *ServerPolicy) error {
 	return q.settle(func() (state, error) { return q.then(p) })
 }
 
-// askHello is the first thing that a server does with a hello.
+// askHello is the first thing that a server does with a hello if it asks.
 func (s *Server) askHello(h *wire.ClientHello, m message, then func() (state, error)) (state, error) {
-	if !s.asks(AskClientHello) {
-		return then()
-	}
 	return s.ask(&HelloQuestion{Hello: h, Raw: m.raw, then: func(p *ServerPolicy) (state, error) {
 		if p != nil {
 			s.adopt(p)
@@ -281,11 +278,10 @@ func (q *SignatureQuestion) Answer(signature []byte) error {
 	})
 }
 
-// sign has content signed. It must not change afterwards, and who is asked may
-// append to it.
+// sign has content signed. Who is asked may keep it, and gets a copy.
 func (c *Core) sign(credential *Credential, scheme *algo.Scheme, content []byte, then func(signature []byte) (state, error)) (state, error) {
 	if c.asks(AskSignature) {
-		return c.ask(&SignatureQuestion{Scheme: scheme, Content: slices.Clip(content), Credential: credential, policy: c.policy, then: then})
+		return c.ask(&SignatureQuestion{Scheme: scheme, Content: slices.Clip(bytes.Clone(content)), Credential: credential, policy: c.policy, then: then})
 	}
 	signature, err := scheme.Sign(credential.Key, c.policy.Rand, content)
 	if err != nil {

@@ -23,7 +23,8 @@ type chain struct {
 	ocsp  []byte
 	scts  [][]byte
 
-	chains [][]*x509.Certificate // what certs were verified to before
+	known *Peer // who showed certs before, with a chain that was verified
+	shown *Peer // what the verdict was about
 }
 
 // maxChain is how many certificates a peer may send. Real chains have a few, and
@@ -83,8 +84,8 @@ func (ch *chain) keepSCTs(list []byte) error {
 }
 
 // verification is what the peer can be judged by.
-func (ch *chain) verification(serverName string, now time.Time) *Verification {
-	return &Verification{
+func (ch *chain) verification(serverName string, now time.Time) Verification {
+	return Verification{
 		Certificates: ch.certs,
 		ServerName:   serverName,
 		OCSPResponse: ch.ocsp,
@@ -126,11 +127,9 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions, resume
 	return then(j.decide(v, opts))
 }
 
-// enter enters what was found by a verification.
-func (c *Core) enter(v *Verification) {
-	c.Facts.VerifiedChains = v.VerifiedChains
-	c.Facts.OCSPResponse = v.OCSPResponse
-	c.Facts.SCTs = v.SCTs
+// peer is what the verification has found out.
+func (v *Verification) peer() Peer {
+	return Peer{PeerCertificates: v.Certificates, VerifiedChains: v.VerifiedChains, OCSPResponse: v.OCSPResponse, SCTs: v.SCTs}
 }
 
 // parseServer keeps the server's certificates, parsed, or found in the cache.
@@ -138,12 +137,15 @@ func (c *Client) parseServer(entries iter.Seq[wire.CertificateEntry]) error {
 	if !c.caches() {
 		return c.peer.parse(entries)
 	}
-	c.peerKey = newChainKey(c.Facts.ServerName, entries)
+	c.peerKey = chainKey{serverName: c.Facts.ServerName}
+	for entry := range entries {
+		c.peerKey.add(entry.Data)
+	}
 	v := c.policy.verified.get(c.peerKey)
 	if v == nil {
 		return c.peer.parse(entries)
 	}
-	c.peer.certs, c.peer.key, c.peer.chains = v.certs, v.key, v.chains
+	c.peer.certs, c.peer.key, c.peer.known = v.PeerCertificates, v.key, v.Peer
 	for entry := range entries {
 		return c.peer.staple(entry)
 	}
@@ -159,18 +161,25 @@ func (c *Client) caches() bool {
 // judgeServer applies the client's policy to the server's certificates.
 func (c *Client) judgeServer(then func() (state, error)) (state, error) {
 	now := c.policy.Now()
-	v := c.peer.verification(c.Facts.ServerName, now)
-	opts := c.serverOptions(now)
-	if v.VerifiedChains = stillValid(c.peer.chains, now); v.VerifiedChains != nil {
-		opts = nil
+	v := &c.verdict
+	if c.asks(AskPeerCertificate) { // who may look at it for longer
+		v = new(Verification)
+	}
+	*v = c.peer.verification(c.Facts.ServerName, now)
+	if known := c.peer.known; known != nil {
+		v.VerifiedChains = stillValid(known.VerifiedChains, now)
+	}
+	var opts *x509.VerifyOptions
+	if v.VerifiedChains == nil {
+		opts = c.serverOptions(now)
 	}
 	return c.judge(&c.policy.Judge, v, opts, false, func(err error) (state, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.enter(v)
-		if opts != nil && c.caches() {
-			c.policy.verified.put(c.peerKey, &verified{c.peer.certs, c.peer.key, v.VerifiedChains})
+		c.peer.shown = v.peer().like(c.peer.known)
+		if c.peer.shown != c.peer.known && c.caches() {
+			c.policy.verified.put(c.peerKey, &verified{c.peer.shown, c.peer.key})
 		}
 		return then()
 	})
@@ -191,20 +200,20 @@ func (c *Client) judgeAgain(s *Session) error {
 	}
 	v, opts := c.verificationOf(s)
 	err := c.policy.Judge.decide(v, opts)
-	s.chains = v.VerifiedChains
+	s.peer = v.peer().like(s.peer)
 	return err
 }
 
 // verificationOf is what the server of a session can be judged by.
 func (c *Client) verificationOf(s *Session) (*Verification, *x509.VerifyOptions) {
 	now := c.policy.Now()
-	v := (&chain{certs: s.certs, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
+	v := (&chain{certs: s.peer.PeerCertificates, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
 	if c.policy.Judge.Instead == nil {
-		if v.VerifiedChains = stillValid(s.chains, now); v.VerifiedChains != nil {
-			return v, nil
+		if v.VerifiedChains = stillValid(s.peer.VerifiedChains, now); v.VerifiedChains != nil {
+			return &v, nil
 		}
 	}
-	return v, c.serverOptions(now)
+	return &v, c.serverOptions(now)
 }
 
 // askAgain puts the certificates of the session that is resumed to who wants
@@ -218,17 +227,25 @@ func (c *Client) askAgain(then func() (state, error)) (state, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.enter(v)
+		c.Facts.Peer = v.peer().like(c.session.peer)
 		return then()
 	})
 }
 
-// stillValid are the chains of which no certificate has expired.
-func stillValid(chains [][]*x509.Certificate, now time.Time) (valid [][]*x509.Certificate) {
-	for _, chain := range chains {
-		if !slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+// stillValid are the chains of which no certificate has expired: chains itself,
+// if none has.
+func stillValid(chains [][]*x509.Certificate, now time.Time) [][]*x509.Certificate {
+	expired := func(chain []*x509.Certificate) bool {
+		return slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
 			return now.Before(cert.NotBefore) || now.After(cert.NotAfter)
-		}) {
+		})
+	}
+	if !slices.ContainsFunc(chains, expired) {
+		return chains
+	}
+	var valid [][]*x509.Certificate
+	for _, chain := range chains {
+		if !expired(chain) {
 			valid = append(valid, chain)
 		}
 	}
@@ -302,13 +319,13 @@ const (
 	clientContext = "TLS 1.3, client CertificateVerify"
 )
 
+// spaces, 64 of them, are what signed contents begin with.
+const spaces = "                                                                "
+
 // signedContent is what a CertificateVerify signs: the transcript reaches up
-// to the Certificate.
+// to the Certificate. It is in memory that the next signature takes.
 func (c *Core) signedContent(context string) []byte {
-	b := make([]byte, 64, 64+len(context)+1+64)
-	for i := range b {
-		b[i] = ' '
-	}
+	b := append(c.room[:0], spaces...)
 	b = append(b, context...)
 	b = append(b, 0)
 	return append(b, c.transcript.Sum()...)

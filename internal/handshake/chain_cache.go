@@ -2,53 +2,44 @@ package handshake
 
 import (
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/binary"
-	"iter"
 	"sync"
 
 	"github.com/baretls/baretls/internal/algo"
-	"github.com/baretls/baretls/internal/wire"
 )
 
 // chainCache remembers chains that were verified, so that a client that comes
 // back to a server does not parse and verify the same bytes again. What the
 // default verification says depends on nothing but those bytes, the name, the
 // roots, which belong to the policy, and the time, which is checked anew.
-// Parsed certificates are shared by the connections that have them.
+// Parsed certificates are shared by the connections that have them, and so is
+// what else is known of the peer, as long as it staples the same.
 type chainCache struct {
 	mutex   sync.Mutex
 	entries map[chainKey]*verified
 	order   []chainKey // the oldest first
 }
 
-// chainKey is a digest of a server's name and the certificates that it sent.
-type chainKey [sha256.Size]byte
+// chainKey is a server's name and a digest of the certificates that it sent.
+type chainKey struct {
+	serverName string
+	certs      [sha256.Size]byte
+}
+
+// add adds the next certificate: the digest is one of digests.
+func (k *chainKey) add(der []byte) {
+	var both [2 * sha256.Size]byte
+	own := sha256.Sum256(der)
+	copy(both[copy(both[:], k.certs[:]):], own[:])
+	k.certs = sha256.Sum256(both[:])
+}
 
 type verified struct {
-	certs  []*x509.Certificate
-	key    algo.PublicKey
-	chains [][]*x509.Certificate
+	*Peer
+	key algo.PublicKey
 }
 
 // maxVerified bounds the cache.
 const maxVerified = 64
-
-func newChainKey(serverName string, entries iter.Seq[wire.CertificateEntry]) (key chainKey) {
-	hash := sha256.New()
-	var length [4]byte
-	add := func(b []byte) {
-		binary.BigEndian.PutUint32(length[:], uint32(len(b)))
-		hash.Write(length[:])
-		hash.Write(b)
-	}
-	add([]byte(serverName))
-	for entry := range entries {
-		add(entry.Data)
-	}
-	hash.Sum(key[:0])
-	return key
-}
 
 func (c *chainCache) get(key chainKey) *verified {
 	c.mutex.Lock()

@@ -66,6 +66,35 @@ func TestAChainIsVerifiedOnce(t *testing.T) {
 	expectAlert(t, p.c.err, fault.IllegalParameterAlert, "a chain that is remembered and a scheme that does not fit its key")
 }
 
+// Connections to one server hold what is known of it once, resumed or not, as
+// long as the server staples the same.
+func TestConnectionsShareTheirPeer(t *testing.T) {
+	p := newPair(t)
+	p.keepSessions()
+	cert := tlstest.Leaf(tlstest.ECDSAP256)
+	cert.OCSPStaple = []byte("response")
+	p.only(cert)
+	p.complete()
+	first := p.client.Facts.Peer
+	for _, want := range []Kind{KindResumed, KindFull} {
+		if want == KindFull {
+			p.clientPolicy.Sessions = nil
+		}
+		p.complete()
+		if p.kinds() != both(want) || p.client.Facts.Peer != first {
+			t.Errorf("a connection of kind %v to the same server does not share what is known of it", want)
+		}
+	}
+	if first == &nobody || len(first.PeerCertificates) == 0 {
+		t.Error("nothing is known of the server")
+	}
+	cert.OCSPStaple = []byte("another response")
+	p.only(cert)
+	if p.complete(); p.client.Facts.Peer == first || string(first.OCSPResponse) != "response" {
+		t.Error("what is known of a server changes for connections that are there")
+	}
+}
+
 // A verdict is about a name.
 func TestAChainIsVerifiedForEachName(t *testing.T) {
 	p := newPair(t)
@@ -217,7 +246,7 @@ func TestWhatIsRememberedIsNotUsedElsewhere(t *testing.T) {
 
 func TestTheCacheIsBounded(t *testing.T) {
 	var c chainCache
-	key := func(n int) (k chainKey) { k[0], k[1] = byte(n), byte(n>>8); return k }
+	key := func(n int) chainKey { return chainKey{certs: [32]byte{byte(n), byte(n >> 8)}} }
 	for n := range 3 * maxVerified {
 		c.put(key(n), &verified{})
 		if want := min(n+1, maxVerified); len(c.entries) != want || len(c.order) != want {
@@ -240,13 +269,11 @@ func TestTheCacheIsBounded(t *testing.T) {
 // Names and certificates are kept apart in the key.
 func TestKeysOfTheCacheKnowWhereFieldsEnd(t *testing.T) {
 	keyOf := func(name string, certs ...string) chainKey {
-		var chain [][]byte
+		key := chainKey{serverName: name}
 		for _, cert := range certs {
-			chain = append(chain, []byte(cert))
+			key.add([]byte(cert))
 		}
-		var m wire.Certificate
-		must(m.Parse(chainOf(chain...)[wire.HeaderLen:], 0))
-		return newChainKey(name, m.Entries())
+		return key
 	}
 	seen := map[chainKey]int{}
 	for i, key := range []chainKey{
@@ -270,7 +297,7 @@ func TestTheCacheIsShared(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for n := range 200 {
-				key := chainKey{byte(n), byte(g % 2)}
+				key := chainKey{certs: [32]byte{byte(n), byte(g % 2)}}
 				c.put(key, &verified{})
 				c.get(key)
 			}

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/algo"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -104,10 +103,6 @@ var clientTable = table[Client]{
 type Client struct {
 	Core
 	policy *ClientPolicy
-	state  state
-
-	sessionKey string                       // of policy.Sessions
-	resumption keyschedule.ResumptionSecret // for the tickets to come
 
 	*clientHandshake
 }
@@ -117,10 +112,12 @@ type clientHandshake struct {
 	hello     wire.ClientHello // as it was sent last
 	sessionID [32]byte
 	shares    [2]*algo.KeyShare // that hello offers; a classical one may be part of the hybrid
+	shareRoom [128]byte         // for them as they are sent, but for hybrids
 
-	firstHello []byte   // until the ServerHello or the retry fixes the hash
-	session    *Session // whose PSK the hello offers
-	resumed    bool     // the server took it
+	firstHello []byte    // until the ServerHello or the retry fixes the hash
+	helloRoom  [512]byte // for it, if it is an ordinary one without a hybrid
+	session    *Session  // whose PSK the hello offers
+	resumed    bool      // the server took it
 
 	retried    *algo.Suite // that the HelloRetryRequest chose
 	retryGroup *algo.Group // that it asked for, if it did
@@ -131,20 +128,19 @@ type clientHandshake struct {
 
 	peer          chain
 	peerKey       chainKey // in the cache of chains
+	verdict       Verification
 	certRequested bool
 	credential    *Credential  // to answer the request with; nil: none fits
 	scheme        *algo.Scheme // to sign with
 
-	*client12 // nil unless TLS 1.2 was chosen
+	client12 // unless TLS 1.3 was chosen
 }
 
 // Init makes c a client of the server of that name, a DNS name or an IP
 // address, and queues its ClientHello.
-// The sessions that it may resume and leave behind are those of sessionKey.
-func (c *Client) Init(policy *ClientPolicy, serverName, sni, sessionKey string) error {
-	c.sessionKey = sessionKey
+func (c *Client) Init(policy *ClientPolicy, serverName, sni string) error {
 	c.policy = policy
-	c.clientHandshake = new(clientHandshake)
+	c.clientHandshake = clientHandshakes.take()
 	c.Core.init(&policy.Policy)
 	c.Facts.ServerName = serverName
 	c.TakesCCS, c.TakesWarnings = policy.TLS13, policy.TLS12
@@ -158,16 +154,17 @@ func (c *Client) Handle(raw []byte) error { return c.handle(classify(raw)) }
 func (c *Client) ChangeCipherSpec() error { return c.handle(message{kind: changeCipherSpec}) }
 
 func (c *Client) handle(m message) (err error) {
-	if c.exchange != nil {
-		c.on = m.kind
-	}
+	c.begins(m.kind)
 	c.state, err = clientTable.handle(c, c.state, m)
+	c.ends()
 	return err
 }
 
 // Resume implements Machine.
 func (c *Client) Resume() (err error) {
+	c.begins(c.on)
 	c.state, err = clientTable.resume(c.state, c.on, c.answered())
+	c.ends()
 	return err
 }
 
@@ -182,10 +179,18 @@ func (c *Client) Forget() {
 		}
 		c.dropShares()
 		c.client12.forget()
-		c.clientHandshake = nil
 	}
-	c.resumption.Clear()
+	c.drop()
 	c.Core.Forget()
+}
+
+// drop forgets what only the handshake needed.
+func (c *Client) drop() {
+	if x := c.clientHandshake; x != nil {
+		c.clientHandshake = nil
+		clientHandshakes.give(x, c.seen())
+	}
+	c.Core.drop()
 }
 
 // PrepareAlert implements Machine: "If clients need to send such alerts, they

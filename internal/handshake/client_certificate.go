@@ -131,11 +131,11 @@ func (s *Server) judgeClient(required fault.Reason, some, none state) (state, er
 		return none, nil
 	}
 	v := s.peer.verification(s.Facts.ServerName, s.policy.Now())
-	return s.judge(&s.policy.Judge, v, s.clientOptions(v), false, func(err error) (state, error) {
+	return s.judge(&s.policy.Judge, &v, s.clientOptions(&v), false, func(err error) (state, error) {
 		if err != nil {
 			return 0, err
 		}
-		s.enter(v)
+		s.peer.shown = v.peer().like(nil)
 		return some, nil
 	})
 }
@@ -163,7 +163,7 @@ func (s *Server) certificateVerify(m message) (state, error) {
 		return 0, err
 	}
 	s.transcript.Add(m.raw)
-	s.Facts.PeerCertificates = s.peer.certs
+	s.Facts.Peer = s.peer.shown
 	return serverWaitFinished, nil
 }
 
@@ -189,11 +189,11 @@ func (s *Server) judgeAgain(session *Session, then func(ok bool) (state, error))
 	}
 	s.candidate = session
 	v := (&chain{certs: certs}).verification(s.Facts.ServerName, s.policy.Now())
-	return s.judge(&s.policy.Judge, v, s.clientOptions(v), true, func(err error) (state, error) {
+	return s.judge(&s.policy.Judge, &v, s.clientOptions(&v), true, func(err error) (state, error) {
 		if _, ok := err.(*fault.Chosen); ok {
 			return 0, err
 		}
-		session.chains = v.VerifiedChains
+		session.peer = v.peer().like(session.peer)
 		return decided(err == nil)
 	})
 }

@@ -112,10 +112,10 @@ func (c *Client) share(id tls.CurveID) *algo.KeyShare {
 }
 
 func (c *Client) sendHello() error {
-	c.hello.KeyShares = nil
+	c.hello.KeyShares = c.shareRoom[:0]
 	for _, s := range c.shares {
 		if s != nil {
-			c.hello.KeyShares = wire.AppendKeyShare(c.hello.KeyShares, uint16(s.Group().ID), s.AppendPublic(nil))
+			c.hello.KeyShares = wire.AppendKeyShare(c.hello.KeyShares, uint16(s.Group().ID), s.AppendPublic(c.room[:0]))
 		}
 	}
 	psk := c.hello.Has.Has(wire.ExtPreSharedKey)
@@ -141,7 +141,7 @@ func (c *Client) sendHello() error {
 		return nil
 	}
 	// The hash is not known before the server's answer.
-	c.firstHello = append([]byte(nil), c.Out.Buffer()[start:]...)
+	c.firstHello = append(c.helloRoom[:0], c.Out.Buffer()[start:]...)
 	if c.policy.TestingRewrite != nil { // go by what was really sent
 		if err := c.hello.Parse(c.firstHello[wire.HeaderLen:]); err != nil {
 			return err

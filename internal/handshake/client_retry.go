@@ -33,7 +33,7 @@ func (c *Client) helloRetryRequest(m message) (state, error) {
 		}
 		c.retryGroup = algo.GroupByID(id)
 	}
-	c.retried = c.suite
+	c.retried = c.suite()
 	c.transcript.Restart()
 	c.transcript.Add(m.raw)
 	c.Facts.Kind = KindFullWithRetry
@@ -56,7 +56,7 @@ func (c *Client) helloRetryRequest(m message) (state, error) {
 		c.refuseEarlyData()
 		c.Out.EnqueueKeys(new(record.Keys))
 	}
-	if c.session != nil && algo.SuiteByID(c.session.Suite).Hash != c.suite.Hash {
+	if c.session != nil && algo.SuiteByID(c.session.Suite).Hash != c.suite().Hash {
 		c.dropSession()
 	}
 	c.sendCCS()

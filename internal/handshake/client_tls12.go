@@ -29,9 +29,7 @@ type client12 struct {
 
 // forget clears the shared secret of a handshake that has failed.
 func (c *client12) forget() {
-	if c != nil {
-		clear(c.secret)
-	}
+	clear(c.secret)
 }
 
 // serverHello12 takes a ServerHello without supported_versions: the fork to
@@ -40,7 +38,6 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	if err := c.checkServerHello12(h); err != nil {
 		return 0, err
 	}
-	c.client12 = new(client12)
 	c.dropShares()
 	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil || c.asks(AskCertificate)
 	c.begin12(c.policy.suite(h.CipherSuite), h.Random, true)
@@ -52,10 +49,11 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	c.expectStatus = h.Has.Has(wire.ExtStatusRequest)
 	c.expectTicket = h.Has.Has(wire.ExtSessionTicket)
 	if h.Has.Has(wire.ExtALPN) {
-		if !slices.Contains(c.policy.Protocols, string(h.ALPN)) {
+		protocol := c.policy.protocol(h.ALPN)
+		if protocol == nil {
 			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", h.ALPN)
 		}
-		c.Facts.ALPN = string(h.ALPN)
+		c.Facts.alpn = protocol
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		c.limitRecords(h.RecordSizeLimit)
@@ -96,7 +94,7 @@ func (c *Client) resume12() (state, error) {
 	switch {
 	case s == nil || s.Version != tls.VersionTLS12:
 		return 0, fault.IllegalParameter.With("the server resumes a session that was not offered")
-	case s.Suite != c.suite.ID:
+	case s.Suite != c.suite().ID:
 		return 0, fault.IllegalParameter.With("the server resumes with another cipher suite")
 	case s.EMS != c.ems:
 		return 0, fault.NoExtendedMainSecret.With("changed by resumption")
@@ -137,8 +135,8 @@ func (c *Client) certificate12(m message) (state, error) {
 	if len(c.peer.certs) == 0 {
 		return 0, fault.Undecodable.With("empty server Certificate")
 	}
-	if !slices.ContainsFunc(algo.SchemesFor12(c.peer.key), func(s *algo.Scheme) bool { return s.Auth() == c.suite.Auth }) {
-		return 0, fault.IllegalParameter.With("the certificate's key does not go with %s", c.suite.Name)
+	if !slices.ContainsFunc(algo.SchemesFor12(c.peer.key), func(s *algo.Scheme) bool { return s.Auth() == c.suite().Auth }) {
+		return 0, fault.IllegalParameter.With("the certificate's key does not go with %s", c.suite().Name)
 	}
 	c.add12(&c.handshake12, m.raw)
 	if c.expectStatus {
@@ -306,12 +304,12 @@ func (c *Client) finished12(m message) (state, error) {
 	if c.resumed {
 		c.sendFinished12(&c.handshake12)
 	} else {
-		c.Facts.PeerCertificates = c.peer.certs
+		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	}
 	c.keepSession12()
-	c.clientHandshake = nil
 	c.connected12()
+	c.drop()
 	return clientConnected12, nil
 }
 
@@ -321,7 +319,7 @@ func (c *Client) finished12(m message) (state, error) {
 func (c *Client) keepSession12() {
 	s := c.sessionToKeep12()
 	if s != nil {
-		c.policy.Sessions.Put(c.sessionKey, s)
+		c.policy.Sessions.Put(c.Facts.ServerName, s)
 	}
 	if c.session != nil && c.session != s {
 		c.session.Clear()

@@ -3,10 +3,10 @@ package handshake
 import (
 	"bytes"
 	"crypto/tls"
-	"slices"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -44,7 +44,7 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 	if suite == nil || !c.hello.CipherSuites.Contains(h.CipherSuite) {
 		return fault.IllegalParameter.With("the server chose cipher suite %#04x, which was not offered", h.CipherSuite)
 	}
-	if c.retried != nil && suite != c.retried {
+	if c.retried != nil && suite.ID != c.retried.ID {
 		return fault.IllegalParameter.With("the server changed the cipher suite after HelloRetryRequest")
 	}
 	c.Facts.Version, c.TakesWarnings = h.SupportedVersion, false
@@ -127,10 +127,11 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 		return 0, err
 	}
 	if ee.Has.Has(wire.ExtALPN) {
-		if !slices.Contains(c.policy.Protocols, string(ee.ALPN)) {
+		protocol := c.policy.protocol(ee.ALPN)
+		if protocol == nil {
 			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", ee.ALPN)
 		}
-		c.Facts.ALPN = string(ee.ALPN)
+		c.Facts.alpn = protocol
 	}
 	if ee.Has.Has(wire.ExtRecordSizeLimit) {
 		c.limitRecords(ee.RecordSizeLimit)
@@ -201,10 +202,20 @@ func (c *Client) finished(m message) (state, error) {
 		return 0, err
 	}
 	c.transcript.Add(m.raw)
-	if err := c.deriveApplication(&c.writeSecret, &c.readSecret); err != nil {
+	last := exporterSecret
+	if c.policy.Sessions != nil {
+		last = resumptionSecret
+	}
+	c.keepUpTo(last)
+	var clientApp, serverApp keyschedule.TrafficSecret
+	defer clientApp.Clear()
+	defer serverApp.Clear()
+	if err := c.deriveApplication(&clientApp, &serverApp); err != nil {
 		return 0, err
 	}
-	if err := c.setReadKeys(&c.readSecret); err != nil {
+	c.keepSecret(writeSecret, clientApp.Bytes())
+	c.keepSecret(readSecret, serverApp.Bytes())
+	if err := c.setReadKeys(&serverApp); err != nil {
 		return 0, err
 	}
 	c.endEarlyData()
@@ -218,19 +229,23 @@ func (c *Client) finished(m message) (state, error) {
 func (c *Client) finish() (state, error) {
 	c.sendFinished(&c.clientHS)
 	if c.policy.Sessions != nil {
-		c.resumption = c.main.Resumption(c.kdf, c.transcript.Sum())
+		resumption := c.main.Resumption(c.kdf, c.transcript.Sum())
+		c.keepSecret(resumptionSecret, resumption.Bytes())
+		resumption.Clear()
 	}
-	if err := c.enqueueWriteKeys(&c.writeSecret); err != nil {
+	clientApp := c.trafficSecret(writeSecret)
+	defer clientApp.Clear()
+	if err := c.enqueueWriteKeys(&clientApp); err != nil {
 		return 0, err
 	}
 	if !c.resumed {
-		c.Facts.PeerCertificates = c.peer.certs
+		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	} else {
 		c.session.Clear()
 	}
 	c.MayRead, c.MayWrite, c.Complete = true, true, true
-	c.clientHandshake = nil
-	c.Core.drop()
+	c.ends()
+	c.drop()
 	return clientConnected, nil
 }

@@ -1,9 +1,11 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
@@ -34,18 +36,19 @@ type Core struct {
 
 	WriteClosed bool // our close_notify is out: nothing may follow it
 
+	state  state
 	policy *Policy
-	suite  *algo.Suite
 	traffic
 	zeroRTT
-	exporter keyschedule.ExporterSecret
-	refused  bool  // a renegotiation, once
-	client   bool  // which role this is, in TLS 1.2
-	ems      bool  // extended_main_secret is agreed on
-	fragment int32 // the peer's limit on our records; 0: none
-	origin   int64 // Unix time in ms of the last handshake with certificates
+	refused  bool   // a renegotiation, once
+	client   bool   // which role this is, in TLS 1.2
+	ems      bool   // extended_main_secret is agreed on
+	fragment uint16 // the peer's limit on our records; 0: none
+	origin   int64  // Unix time in ms of the last handshake with certificates
 
-	secrets12 *secrets12 // of TLS 1.2
+	writeEpoch uint64     // KeyUpdates sent
+	kept                  // of TLS 1.3, once they are derived
+	secrets12  *secrets12 // of TLS 1.2
 	*exchange
 }
 
@@ -57,14 +60,47 @@ type Facts struct {
 	PeerScheme tls.SignatureScheme
 	Kind       Kind
 	EarlyData  EarlyData
-	Tickets    uint32 // that a client has received
-	ALPN       string
+	Tickets    uint32  // that a client has received
+	alpn       *string // of the policy's protocols; nil: none
 	ServerName string
 
+	*Peer // never nil
+}
+
+// ALPN is the application protocol, or empty.
+func (f *Facts) ALPN() string {
+	if f.alpn == nil {
+		return ""
+	}
+	return *f.alpn
+}
+
+// Peer is what is known of a peer by its certificates. It is not changed once it
+// is made: connections to one server share it.
+type Peer struct {
 	PeerCertificates []*x509.Certificate
 	VerifiedChains   [][]*x509.Certificate
 	OCSPResponse     []byte
 	SCTs             [][]byte
+	appData          []byte // that a server put into the session that is resumed
+}
+
+// nobody is a peer without certificates.
+var nobody Peer
+
+// like returns known if that says the same as p.
+func (p Peer) like(known *Peer) *Peer {
+	if known != nil && identical(p.PeerCertificates, known.PeerCertificates) && identical(p.VerifiedChains, known.VerifiedChains) &&
+		bytes.Equal(p.OCSPResponse, known.OCSPResponse) && slices.EqualFunc(p.SCTs, known.SCTs, bytes.Equal) {
+		return known
+	}
+	another := p // so that nothing is allocated above
+	return &another
+}
+
+// identical reports whether a and b are the same memory.
+func identical[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Kind tells how a handshake went.
@@ -103,31 +139,35 @@ type exchange struct {
 
 	sentCCS bool
 
-	made     [4]record.Keys // two of the handshake and two of the application
-	keysMade uint8
-
 	question Question // that waits for its answer; nil: none
 	on       kind     // of message that is or was handled last
+	handling bool     // it is
+	shown    bool     // the caller has seen a question
+
+	room [256]byte // for what is made to be copied or signed at once
 }
 
 func (c *Core) init(p *Policy) {
-	c.exchange = new(exchange)
+	c.exchange = exchanges.take()
+	c.Facts.Peer = &nobody
 	c.adopt(p)
 }
 
 func (c *Core) adopt(p *Policy) {
 	c.policy = p
-	c.In.Limit = p.MaxMessage
+	c.In.Limit = int32(p.MaxMessage)
 	c.Out.Init(p.Fragment, p.PadBlock)
 }
 
 // start fixes the cipher suite, and with it the hash of everything.
 func (c *Core) start(suite *algo.Suite) {
-	c.suite = suite
 	c.Facts.Suite = suite.ID
-	c.kdf = keyschedule.NewKDF(suite.NewHash)
-	c.transcript.Start(suite.NewHash)
+	c.kdf = c.policy.takeKDF(suite)
+	c.transcript.Start(c.kdf)
 }
+
+// suite is the cipher suite, or nil before start.
+func (c *Core) suite() *algo.Suite { return algo.SuiteByID(c.Facts.Suite) }
 
 // send queues the handshake message that b has from start on, and adds it to
 // the transcript. b is the Buffer of Out with the message appended.
@@ -150,44 +190,32 @@ func (c *Core) sendCCS() {
 	}
 }
 
-// newKeys returns memory for keys: of the handshake's own as long as it lasts.
-func (c *Core) newKeys() *record.Keys {
-	if x := c.exchange; x != nil && int(x.keysMade) < len(x.made) {
-		x.keysMade++
-		return &x.made[x.keysMade-1]
-	}
-	return new(record.Keys)
-}
-
 // keys are the record keys that secret makes (Section 7.3).
-func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (*record.Keys, error) {
-	k := c.newKeys()
+func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (k record.Keys, err error) {
 	k.Limit, k.Fragment = c.policy.keyLimit(suite), int(c.fragment)
 	secret.IV(kdf, k.IV[:])
 	key := secret.LendKey(kdf, suite.KeyLen)
 	defer clear(key)
-	aead, err := suite.NewAEAD(key)
-	if err != nil {
-		return nil, fault.Internal.Because(err)
+	if k.AEAD, err = suite.NewAEAD(key); err != nil {
+		return k, fault.Internal.Because(err)
 	}
-	k.AEAD = aead
 	return k, nil
 }
 
 func (c *Core) setReadKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.suite, c.kdf, secret)
+	k, err := c.keys(c.suite(), c.kdf, secret)
 	if err != nil {
 		return err
 	}
-	return c.In.SetKeys(k)
+	return c.In.SetKeys(&k)
 }
 
 func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
-	k, err := c.keys(c.suite, c.kdf, secret)
+	k, err := c.keys(c.suite(), c.kdf, secret)
 	if err != nil {
 		return err
 	}
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	return nil
 }
 
@@ -214,45 +242,45 @@ func (c *Core) deriveApplication(clientApp, serverApp *keyschedule.TrafficSecret
 	hash := c.transcript.Sum()
 	*clientApp = c.main.ClientTraffic(c.kdf, hash)
 	*serverApp = c.main.ServerTraffic(c.kdf, hash)
-	c.exporter = c.main.Exporter(c.kdf, hash)
+	exporter := c.main.Exporter(c.kdf, hash)
+	defer exporter.Clear()
+	c.keepSecret(exporterSecret, exporter.Bytes())
 	return c.policy.logKeys(c.clientRandom[:],
 		logged{"CLIENT_TRAFFIC_SECRET_0", clientApp.Bytes()},
 		logged{"SERVER_TRAFFIC_SECRET_0", serverApp.Bytes()},
-		logged{"EXPORTER_SECRET", c.exporter.Bytes()})
+		logged{"EXPORTER_SECRET", exporter.Bytes()})
 }
 
 // drop forgets what only the handshake needed, clearing its secrets.
 func (c *Core) drop() {
-	if x := c.exchange; x != nil {
-		if x.question != nil {
-			x.question.settled().withdraw()
-		}
-		x.early.Clear()
-		x.earlyExporter.Clear()
-		x.handshake.Clear()
-		x.main.Clear()
-		x.clientHS.Clear()
-		x.serverHS.Clear()
-		x.transcript.Clear()
-		if x.kdf != nil {
-			x.kdf.Clear()
-		}
-		c.exchange = nil
+	x := c.exchange
+	if x == nil {
+		return
 	}
+	if x.question != nil {
+		x.question.settled().withdraw()
+	}
+	if x.kdf != nil {
+		c.policy.giveKDF(x.kdf)
+	}
+	seen := c.seen()
+	c.exchange = nil
+	exchanges.give(x, seen)
 }
 
 // Forget is Machine.Forget for what both roles have.
 func (c *Core) Forget() {
 	c.drop()
 	c.ForgetTraffic()
-	c.exporter.Clear()
+	clear(c.keptSecret(exporterSecret))
+	clear(c.keptSecret(resumptionSecret))
 	c.forget12()
 }
 
 // ForgetTraffic clears what makes keys: a connection that is closed needs no
 // more of them.
 func (c *Core) ForgetTraffic() {
-	c.readSecret.Clear()
+	clear(c.keptSecret(readSecret))
 	if !c.split {
 		c.ForgetWriteTraffic()
 	}
@@ -265,19 +293,22 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 		c.Facts.EarlyData != EarlyDataOffered && c.Facts.EarlyData != EarlyDataAccepted {
 		return false, nil
 	}
-	kdf := keyschedule.NewKDF(c.earlySuite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.earlySuite)
+	defer c.policy.giveKDF(kdf)
 	return true, c.earlyExporter.Export(kdf, label, context, out)
 }
 
 // Export computes keying material (RFC 9846, Section 7.5).
 func (c *Core) Export(label string, context, out []byte) error {
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(c.suite())
+	defer c.policy.giveKDF(kdf)
 	if c.secrets12 != nil {
 		return c.export12(kdf, label, context, out)
 	}
-	return c.exporter.Export(kdf, label, context, out)
+	var exporter keyschedule.ExporterSecret
+	exporter.Load(c.keptSecret(exporterSecret))
+	defer exporter.Clear()
+	return exporter.Export(kdf, label, context, out)
 }
 
 // ErrExportWithoutEMS: see export12.

@@ -94,12 +94,11 @@ func TestSecretsAreForgotten(t *testing.T) {
 				t.Errorf("a %s that is through keeps what only the handshake needs", s.name)
 			}
 			c.Forget()
-			for name, secret := range map[string]interface{ Set() bool }{
-				"read secret": &c.readSecret, "write secret": &c.writeSecret, "exporter": &c.exporter,
-			} {
-				if secret.Set() {
-					t.Errorf("the %s keeps its %s", s.name, name)
-				}
+			if c.kept == nil && fails == 0 {
+				t.Errorf("the %s has no secrets of the application's keys", s.name)
+			}
+			if !bytes.Equal(c.kept, make([]byte, len(c.kept))) {
+				t.Errorf("the %s keeps secrets of the application's keys", s.name)
 			}
 			if x == nil {
 				continue
@@ -213,7 +212,7 @@ func TestRandomnessThatEndsIsOurOwnFault(t *testing.T) {
 		p := newPair(t)
 		p.clientPolicy.Encode()
 		p.clientPolicy.Rand = bytes.NewReader(make([]byte, n))
-		err := p.client.Init(&p.clientPolicy, "example.com", "example.com", "")
+		err := p.client.Init(&p.clientPolicy, "example.com", "example.com")
 		expectAlert(t, err, fault.InternalError, "a client with %d random bytes", n)
 	}
 	for n := range 64 {

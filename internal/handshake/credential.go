@@ -194,6 +194,9 @@ func ValidHostname(name string) bool {
 
 // IsIPLiteral reports whether name is an IP address.
 func IsIPLiteral(name string) bool {
+	if name == "" || !strings.Contains(name, ":") && (name[len(name)-1] < '0' || name[len(name)-1] > '9') {
+		return false // without the error that ParseAddr would make
+	}
 	_, err := netip.ParseAddr(name)
 	return err == nil
 }

@@ -28,7 +28,7 @@ type zeroRTT struct {
 	EarlyRead  bool   // a server's next records are early data
 	EarlyLeft  uint32 // bytes of early data that may still be sent or received
 
-	skip int // bytes of rejected early data that may still come
+	skip int32 // bytes of rejected early data that may still come
 }
 
 // offerEarlyData adds early_data to the hello if the session allows it.
@@ -58,10 +58,10 @@ func (c *Client) openEarlyData(hello []byte) error {
 	// first ClientHello" (Appendix E.4).
 	c.sendCCS()
 	suite := algo.SuiteByID(c.session.Suite)
-	kdf := keyschedule.NewKDF(suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(suite)
+	defer c.policy.giveKDF(kdf)
 	var transcript keyschedule.Transcript
-	transcript.Start(suite.NewHash)
+	transcript.Start(kdf)
 	transcript.Add(hello)
 	hash := transcript.Sum()
 	secret := c.early.ClientTraffic(kdf, hash)
@@ -77,7 +77,7 @@ func (c *Client) openEarlyData(hello []byte) error {
 	if err != nil {
 		return err
 	}
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	c.EarlyWrite = true
 	return nil
 }
@@ -97,9 +97,9 @@ func (c *Client) acceptedEarlyData() error {
 	switch {
 	case !c.resumed:
 		return fault.IllegalParameter.With("early_data accepted without the PSK")
-	case c.suite.ID != c.session.Suite:
+	case c.suite().ID != c.session.Suite:
 		return fault.IllegalParameter.With("early_data accepted with another cipher suite")
-	case c.Facts.ALPN != c.session.ALPN:
+	case c.Facts.ALPN() != c.session.ALPN:
 		return fault.IllegalParameter.With("early_data accepted with another application protocol")
 	}
 	c.Facts.EarlyData = EarlyDataAccepted
@@ -162,9 +162,6 @@ type Replays interface {
 
 // decideEarlyData accepts or rejects what the hello announces.
 func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (state, error)) (state, error) {
-	if !h.Has.Has(wire.ExtEarlyData) {
-		return then()
-	}
 	decided := func(accept bool) (state, error) {
 		if accept {
 			s.Facts.EarlyData = EarlyDataAccepted
@@ -176,7 +173,7 @@ func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (s
 	}
 	if s.session == nil || s.sessionIndex != 0 || s.retried ||
 		s.session.MaxEarlyData == 0 || s.policy.MaxEarlyData < s.session.MaxEarlyData ||
-		s.session.Suite != ch.suite.ID || s.session.ALPN != s.Facts.ALPN {
+		s.session.Suite != ch.suite.ID || s.session.ALPN != s.Facts.ALPN() {
 		return decided(false)
 	}
 	return s.fresh(decided)
@@ -216,7 +213,7 @@ func (s *Server) rejectEarlyData() {
 	if s.session != nil {
 		allowed = max(allowed, s.session.MaxEarlyData)
 	}
-	s.skip = max(int(min(allowed, 1<<30)), minSkip)
+	s.skip = max(int32(min(allowed, 1<<30)), minSkip)
 }
 
 // readEarlyData changes the read keys to those of early data. The transcript
@@ -226,7 +223,7 @@ func (s *Server) readEarlyData() error {
 	secret := s.early.ClientTraffic(s.kdf, hash)
 	defer secret.Clear()
 	s.earlyExporter = s.early.Exporter(s.kdf, hash)
-	s.earlySuite = s.suite
+	s.earlySuite = s.suite()
 	if err := s.Core.policy.logKeys(s.clientRandom[:],
 		logged{"CLIENT_EARLY_TRAFFIC_SECRET", secret.Bytes()},
 		logged{"EARLY_EXPORTER_SECRET", s.earlyExporter.Bytes()}); err != nil {
@@ -263,10 +260,10 @@ func (c *Core) TakeEarlyData(n int) error {
 // bytes, is rejected early data that is to be skipped. What is counted is the
 // data that it can hold, a byte at least.
 func (c *Core) SkipEarlyData(n int) bool {
-	if n -= record.TagLen + 1; c.skip <= 0 || c.skip < n {
+	if n -= record.TagLen + 1; c.skip <= 0 || int(c.skip) < n {
 		return false
 	}
-	c.skip -= max(n, 1)
+	c.skip -= int32(max(n, 1))
 	return true
 }
 

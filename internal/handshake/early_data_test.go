@@ -276,7 +276,7 @@ func TestBothSidesLogTheSameEarlySecrets(t *testing.T) {
 			if role == "client" {
 				p.clientPolicy.KeyLog = broken
 				p.clientPolicy.Encode()
-				err := new(Client).Init(&p.clientPolicy, "example.com", "example.com", "example.com")
+				err := new(Client).Init(&p.clientPolicy, "example.com", "example.com")
 				expectAlert(t, err, fault.InternalError, "the client's log fails at line %d", n+1)
 				continue
 			}
@@ -444,7 +444,7 @@ func TestRejectedEarlyDataIsSkippedForAWhile(t *testing.T) {
 			p.receive(p.s, sealNext(p.c.core))
 		}
 		s := &p.server
-		if s.Facts.EarlyData != EarlyDataRejected || !s.Skipping() || s.skip != row.want {
+		if s.Facts.EarlyData != EarlyDataRejected || !s.Skipping() || int(s.skip) != row.want {
 			t.Errorf("a server that allows %d bytes and allowed %d skips %d, want %d", row.now, row.before, s.skip, row.want)
 		}
 		if s.SkipEarlyData(row.want + overhead + 1) {

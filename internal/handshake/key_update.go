@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"github.com/baretls/baretls/internal/fault"
-	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/record"
 	"github.com/baretls/baretls/internal/wire"
 )
@@ -14,13 +13,11 @@ type traffic struct {
 	box  box    // between the halves: see split.go
 	owed uint32 // what the writer saw there last
 
-	writeSecret, readSecret keyschedule.TrafficSecret
+	queued bool  // a KeyUpdate of ours waits to be sealed
+	split  bool  // the connection has halves
+	idle   uint8 // post-handshake messages since the last data
 
-	writeEpoch uint64 // KeyUpdates sent
-	readEpoch  uint64 // KeyUpdates received
-	queued     bool   // a KeyUpdate of ours waits to be sealed
-	split      bool   // the connection has halves
-	idle       uint8  // post-handshake messages since the last data
+	readEpoch uint8 // KeyUpdates received, modulo 256
 }
 
 // maxIdleMessages is how many KeyUpdates and tickets a peer may send without
@@ -45,17 +42,18 @@ func (c *Core) keyUpdate(m message) error {
 			return fault.TooManyKeyUpdates
 		}
 	}
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
-	next := c.readSecret.Next(kdf)
-	k, err := c.keys(c.suite, kdf, &next)
+	kdf := c.policy.takeKDF(c.suite())
+	defer c.policy.giveKDF(kdf)
+	next := c.nextSecret(kdf, readSecret)
+	defer next.Clear()
+	k, err := c.keys(c.suite(), kdf, &next)
 	if err != nil {
 		return err
 	}
-	if err := c.In.SetKeys(k); err != nil {
+	if err := c.In.SetKeys(&k); err != nil {
 		return err
 	}
-	c.readSecret = next
+	c.keepSecret(readSecret, next.Bytes())
 	c.readEpoch++
 	// One answer will do for many requests, and there is none after the end.
 	switch {
@@ -81,22 +79,22 @@ func (c *Core) UpdateKeys(request bool) error {
 	u := wire.KeyUpdate{UpdateRequested: request && c.mayRequest()}
 	c.queued = true
 	c.Out.Enqueue(record.Handshake, u.Append(c.Out.Buffer()))
-	c.Out.EnqueueKeys(k)
+	c.Out.EnqueueKeys(&k)
 	return nil
 }
 
-func (c *Core) nextWriteKeys() (*record.Keys, error) {
+func (c *Core) nextWriteKeys() (k record.Keys, err error) {
 	if c.writeEpoch == maxWriteEpoch {
-		return nil, fault.KeyLimitReached
+		return k, fault.KeyLimitReached
 	}
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	defer kdf.Clear()
-	next := c.writeSecret.Next(kdf)
-	k, err := c.keys(c.suite, kdf, &next)
-	if err != nil {
-		return nil, err
+	kdf := c.policy.takeKDF(c.suite())
+	defer c.policy.giveKDF(kdf)
+	next := c.nextSecret(kdf, writeSecret)
+	defer next.Clear()
+	if k, err = c.keys(c.suite(), kdf, &next); err != nil {
+		return k, err
 	}
-	c.writeSecret = next
+	c.keepSecret(writeSecret, next.Bytes())
 	c.writeEpoch++
 	return k, nil
 }
@@ -196,6 +194,6 @@ func (c *Core) sealKeyUpdate(dst []byte) (int, error) {
 	var message [keyUpdateLen]byte
 	u := wire.KeyUpdate{UpdateRequested: c.takeUpdate()}
 	n := c.Out.Seal(dst, record.Handshake, u.Append(message[:0]))
-	c.Out.SetKeys(k)
+	c.Out.SetKeys(&k)
 	return n, nil
 }

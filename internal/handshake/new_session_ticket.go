@@ -46,10 +46,13 @@ func (c *Client) KeepTicket(t *wire.NewSessionTicket) error {
 	if t.Has.Has(wire.ExtEarlyData) {
 		s.MaxEarlyData = t.MaxEarlyDataSize
 	}
-	kdf := keyschedule.NewKDF(c.suite.NewHash)
-	c.resumption.PSK(kdf, t.Nonce, s.PSK)
-	kdf.Clear()
-	c.policy.Sessions.Put(c.sessionKey, s)
+	kdf := c.policy.takeKDF(c.suite())
+	var resumption keyschedule.ResumptionSecret
+	resumption.Load(c.keptSecret(resumptionSecret))
+	resumption.PSK(kdf, t.Nonce, s.PSK)
+	resumption.Clear()
+	c.policy.giveKDF(kdf)
+	c.policy.Sessions.Put(c.Facts.ServerName, s)
 	return nil
 }
 

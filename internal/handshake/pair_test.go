@@ -155,7 +155,7 @@ func (p *pair) start() {
 	p.serverPolicy.Encode()
 	p.server.Init(&p.serverPolicy)
 	name := cmp.Or(p.name, "example.com")
-	if err := p.client.Init(&p.clientPolicy, name, name, name); err != nil {
+	if err := p.client.Init(&p.clientPolicy, name, name); err != nil {
 		p.t.Fatal(err)
 	}
 }

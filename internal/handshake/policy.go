@@ -39,9 +39,11 @@ type Policy struct {
 	schemes wire.Uint16s // Schemes, encoded
 
 	// TestingRewrite, if set, replaces every handshake message that is about
-	// to be sent. TestingKeyLimit replaces the suites' limits.
+	// to be sent. TestingKeyLimit replaces the suites' limits. TestingNoPools
+	// leaves all memory to the collector, and makes all KDFs.
 	TestingRewrite  func(t wire.MessageType, message []byte) []byte
 	TestingKeyLimit uint64
+	TestingNoPools  bool
 }
 
 // ClientPolicy is a client's.
@@ -55,7 +57,6 @@ type ClientPolicy struct {
 	Pick func(*wire.CertificateRequest) (*Credential, error)
 
 	Sessions      ClientSessions // nil: no resumption
-	Scope         []byte         // of Sessions: what must be alike to share them
 	EarlyData     bool
 	TicketRequest [2]uint8 // for a full and for a resumed handshake; zeros: none
 
@@ -162,6 +163,16 @@ func (p *Policy) keyLimit(s *algo.Suite) uint64 {
 		return p.TestingKeyLimit
 	}
 	return s.Limit
+}
+
+// protocol returns the application protocol of that name, or nil.
+func (p *Policy) protocol(name []byte) *string {
+	for i := range p.Protocols {
+		if p.Protocols[i] == string(name) {
+			return &p.Protocols[i]
+		}
+	}
+	return nil
 }
 
 func (p *Policy) suite(id uint16) *algo.Suite {

@@ -9,7 +9,7 @@ func (c *Core) limitRecords(limit uint16) {
 	if c.Facts.Version == tls.VersionTLS13 || c.Facts.Version == 0 {
 		limit--
 	}
-	c.fragment = int32(limit)
+	c.fragment = limit
 }
 
 // holdRecords holds the peer to our own limit, to which it has agreed.

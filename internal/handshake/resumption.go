@@ -19,8 +19,8 @@ const pskDHE = 1
 
 // ClientSessions is where a client keeps its sessions: Appendix C.4.
 type ClientSessions interface {
-	Put(key string, s *Session)
-	Take(key string) *Session // removes it: a ticket is used once
+	Put(serverName string, s *Session)
+	Take(serverName string) *Session // removes it: a ticket is used once
 }
 
 // offerSession adds the PSK of a stored session to the first hello: Section
@@ -37,7 +37,7 @@ func (c *Client) offerSession() {
 	if c.policy.TLS12 {
 		c.hello.Has = c.hello.Has.With(wire.ExtSessionTicket)
 	}
-	s := c.policy.Sessions.Take(c.sessionKey)
+	s := c.policy.Sessions.Take(c.Facts.ServerName)
 	if s == nil || !c.sessionFits(s) {
 		return
 	}
@@ -90,13 +90,13 @@ func (c *Client) setPSK() {
 // 4.3.11.2. The transcript holds what came before the hello.
 func (c *Client) sealBinder(hello []byte) {
 	suite := algo.SuiteByID(c.session.Suite)
-	kdf := keyschedule.NewKDF(suite.NewHash)
-	defer kdf.Clear()
+	kdf := c.policy.takeKDF(suite)
+	defer c.policy.giveKDF(kdf)
 	truncated := hello[:len(hello)-2-1-len(c.session.PSK)]
 	var first keyschedule.Transcript
 	transcript := &c.transcript
 	if !transcript.Started() {
-		first.Start(suite.NewHash)
+		first.Start(kdf)
 		transcript = &first
 	}
 	c.early = kdf.EarlySecret(c.session.PSK)
@@ -123,8 +123,8 @@ func (c *Client) resume(h *wire.ServerHello) error {
 		return fault.IllegalParameter.With("the server selected PSK %d of one", h.SelectedIdentity)
 	}
 	s := c.session
-	if c.suite.Hash != algo.SuiteByID(s.Suite).Hash {
-		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite.Name)
+	if c.suite().Hash != algo.SuiteByID(s.Suite).Hash {
+		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite().Name)
 	}
 	c.resumed = true
 	c.takeOver(s)
@@ -134,11 +134,8 @@ func (c *Client) resume(h *wire.ServerHello) error {
 // takeOver takes what the session knows of the server.
 func (c *Client) takeOver(s *Session) {
 	c.Facts.Kind = c.Facts.Kind.resumed()
-	c.Facts.PeerCertificates = s.certs
-	c.Facts.VerifiedChains = s.chains
+	c.Facts.Peer = s.peer
 	c.Facts.PeerScheme = s.Scheme
-	c.Facts.OCSPResponse = s.OCSP
-	c.Facts.SCTs = s.SCTs
 }
 
 // Tickets is how a server turns a session into a ticket and back.
@@ -161,12 +158,14 @@ type Tickets interface {
 // maxIdentities is how many of the client's PSKs a server looks at.
 const maxIdentities = 4
 
+// mayResume reports whether there is a PSK to look at.
+func (s *Server) mayResume(h *wire.ClientHello) bool {
+	return s.policy.Tickets != nil && h.Has.Has(wire.ExtPreSharedKey) && slices.Contains(h.PSKKeyExchangeModes, pskDHE)
+}
+
 // chooseSession looks for a PSK that can be resumed. "Any unknown PSKs …
 // SHOULD simply be ignored"; the binder of the chosen one must be right.
 func (s *Server) chooseSession(h *wire.ClientHello, ch *choice, m message, then func() (state, error)) (state, error) {
-	if s.policy.Tickets == nil || !h.Has.Has(wire.ExtPreSharedKey) || !slices.Contains(h.PSKKeyExchangeModes, pskDHE) {
-		return then()
-	}
 	var offers []psk
 	for ticket, age := range h.PreSharedKey.Identities.All() {
 		if offers = append(offers, psk{ticket, age}); len(offers) == maxIdentities {
@@ -263,11 +262,14 @@ func (s *Server) checkBinder(h *wire.ClientHello, m message) error {
 // resume takes over what the session knows of the client.
 func (s *Server) resume() {
 	s.Facts.Kind = s.Facts.Kind.resumed()
-	s.Facts.PeerCertificates = s.session.certs
-	s.Facts.VerifiedChains = s.session.chains
+	if s.session.peer != nil {
+		s.Facts.Peer = s.session.peer
+	}
 	s.Facts.PeerScheme = s.session.Scheme
 	if len(s.session.AppData) > 0 {
-		s.resumed = &Session{AppData: bytes.Clone(s.session.AppData)}
+		peer := *s.Facts.Peer
+		peer.appData = bytes.Clone(s.session.AppData)
+		s.Facts.Peer = &peer
 	}
 }
 
@@ -276,16 +278,15 @@ func (s *Server) resume() {
 func (c *Core) newSession(now time.Time) *Session {
 	s := &Session{
 		Version:    c.Facts.Version,
-		Suite:      c.suite.ID,
+		Suite:      c.suite().ID,
 		Group:      c.Facts.Group,
 		Scheme:     c.Facts.PeerScheme,
 		Created:    now.Round(0), // the wall clock: a suspended machine's tickets grow old
 		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
-		ALPN:       c.Facts.ALPN,
-		PSK:        make([]byte, secretLen(c.suite)),
-		certs:      c.Facts.PeerCertificates,
-		chains:     c.Facts.VerifiedChains,
+		ALPN:       c.Facts.ALPN(),
+		PSK:        make([]byte, secretLen(c.suite())),
+		peer:       c.Facts.Peer,
 	}
 	for _, cert := range c.Facts.PeerCertificates {
 		s.PeerChain = append(s.PeerChain, cert.Raw)

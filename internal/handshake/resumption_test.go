@@ -179,7 +179,7 @@ func TestConnectionsAreResumed(t *testing.T) {
 					len(f.VerifiedChains) != 1 || f.PeerScheme != first.PeerScheme || string(f.OCSPResponse) != "response" || len(f.SCTs) != 1 {
 					t.Errorf("%#04x: a client that resumes knows of the server %+v", suite, f)
 				}
-				if f.ALPN != "h2" || f.Suite != suite || f.Tickets != 1 || f.EarlyData != EarlyDataNone {
+				if f.ALPN() != "h2" || f.Suite != suite || f.Tickets != 1 || f.EarlyData != EarlyDataNone {
 					t.Errorf("%#04x: a client that resumes has the facts %+v", suite, f)
 				}
 			}
@@ -309,17 +309,17 @@ func TestSessionsThatAClientPassesOver(t *testing.T) {
 			p.clientPolicy.Now = func() time.Time { return tlstest.NotAfter.AddDate(2, 0, 0) }
 			last(p).Created, last(p).Origin = p.clientPolicy.Now(), p.clientPolicy.Now()
 		}, false},
-		{"it came from a store and its chain verifies", func(p *pair) { last(p).certs, last(p).chains = nil, nil }, true},
+		{"it came from a store and its chain verifies", func(p *pair) { last(p).peer = nil }, true},
 		{"it came from a store and its chain does not verify", func(p *pair) {
-			last(p).certs, last(p).chains = nil, nil
+			last(p).peer = nil
 			p.clientPolicy.Roots = x509.NewCertPool()
 		}, false},
 		{"it came from a store and its chain is of another name", func(p *pair) {
-			last(p).certs, last(p).chains = nil, nil
+			last(p).peer = nil
 			last(p).PeerChain = tlstest.Leaf(tlstest.ECDSAP256, "example.net").Certificate
 		}, false},
 		{"it came from a store and its chain does not parse", func(p *pair) {
-			last(p).certs, last(p).chains = nil, nil
+			last(p).peer = nil
 			last(p).PeerChain = [][]byte{[]byte("certificate")}
 		}, false},
 		{"the application refuses the server by now", func(p *pair) {
@@ -564,7 +564,7 @@ func (p *pair) offering(sessions ...*Session) func([]byte) []byte {
 			var first keyschedule.Transcript
 			transcript := &p.client.transcript
 			if !transcript.Started() {
-				first.Start(suite.NewHash)
+				first.Start(kdf)
 				transcript = &first
 			}
 			early := kdf.EarlySecret(s.PSK)
@@ -989,7 +989,7 @@ func TestSecretsOfResumptionsAreForgotten(t *testing.T) {
 			t.Errorf("the %s has nothing to forget", fails)
 		}
 		s.machine.Forget()
-		if x.early.Set() || x.earlyExporter.Set() || fails == "client" && p.client.resumption.Set() {
+		if x.early.Set() || x.earlyExporter.Set() || fails == "client" && !bytes.Equal(p.client.kept, make([]byte, len(p.client.kept))) {
 			t.Errorf("the %s that failed keeps secrets of its PSK", fails)
 		}
 		if session.PSK != nil || !bytes.Equal(psk, make([]byte, 32)) {
@@ -1003,10 +1003,11 @@ func TestSecretsOfResumptionsAreForgotten(t *testing.T) {
 
 	// A client that is through keeps what tickets are made from, until it fails.
 	p := newResumingPair(t)
-	if !p.client.resumption.Set() {
+	resumption := p.client.keptSecret(resumptionSecret)
+	if len(resumption) == 0 || bytes.Equal(resumption, make([]byte, len(resumption))) {
 		t.Error("a client that is connected has no resumption_secret")
 	}
-	if p.c.machine.Forget(); p.client.resumption.Set() {
+	if p.c.machine.Forget(); !bytes.Equal(resumption, make([]byte, len(resumption))) {
 		t.Error("a client that failed keeps the resumption_secret")
 	}
 }

@@ -79,7 +79,7 @@ func TestConnectionsOfTLS12AreResumed(t *testing.T) {
 					len(f.VerifiedChains) != 1 || f.PeerScheme != first.PeerScheme || string(f.OCSPResponse) != "response" || len(f.SCTs) != 1 {
 					t.Errorf("%#04x, by ID %v: a client that resumes knows of the server %+v", suite, byID, f)
 				}
-				if f.ALPN != "h2" || f.Suite != suite || f.Version != tls.VersionTLS12 || byID != (f.Tickets == 0) {
+				if f.ALPN() != "h2" || f.Suite != suite || f.Version != tls.VersionTLS12 || byID != (f.Tickets == 0) {
 					t.Errorf("%#04x, by ID %v: a client that resumes has the facts %+v", suite, byID, f)
 				}
 				var out [2][32]byte
@@ -276,7 +276,7 @@ func TestSessionsOfTLS12ThatAClientPassesOver(t *testing.T) {
 		{"it has expired", func(p *pair) { last(p).Created = last(p).Created.Add(-8 * 24 * time.Hour) }, false},
 		{"the server is not trusted any more", func(p *pair) {
 			p.clientPolicy.Roots = x509.NewCertPool()
-			last(p).chains = nil
+			last(p).peer = nil
 		}, false},
 		{"the application refuses the server", func(p *pair) {
 			p.clientPolicy.Judge.After = func(*Verification) error { return errors.New("not any more") }

@@ -166,7 +166,7 @@ func TestRFC8448Recomputed(t *testing.T) {
 			tr.check("client_early_traffic_secret", early.Bytes())
 			tr.check("early_exporter_secret", c.earlyExporter.Bytes())
 			var empty keyschedule.Transcript
-			empty.Start(c.suite.NewHash)
+			empty.Start(keyschedule.NewKDF(c.suite().NewHash))
 			binder := c.early.Binder(c.kdf, false)
 			tr.check("binder_hash", empty.SumWith(tr.Bytes("client_hello_prefix")))
 			tr.check("binder", binder.MAC(c.kdf, nil, empty.SumWith(tr.Bytes("client_hello_prefix"))))
@@ -186,12 +186,13 @@ func TestRFC8448Recomputed(t *testing.T) {
 		c.transcript.Add(tr.Bytes("server_finished"))
 		tr.check("transcript_hash_server_finished", c.transcript.Sum())
 		var client, server keyschedule.TrafficSecret
+		c.keepUpTo(exporterSecret)
 		if err := c.deriveApplication(&client, &server); err != nil {
 			t.Fatal(err)
 		}
 		tr.check("client_application_traffic_secret_0", client.Bytes())
 		tr.check("server_application_traffic_secret_0", server.Bytes())
-		tr.check("exporter_secret", c.exporter.Bytes())
+		tr.check("exporter_secret", c.keptSecret(exporterSecret))
 		for _, key := range tr.those("end_of_early_data", "client_certificate", "client_certificate_verify") {
 			c.transcript.Add(tr.Bytes(key))
 		}
@@ -219,15 +220,15 @@ func TestRFC8448Recomputed(t *testing.T) {
 			if !direction.secret.Set() {
 				continue // no early data
 			}
-			key := make([]byte, c.suite.KeyLen)
+			key := make([]byte, c.suite().KeyLen)
 			direction.secret.Key(c.kdf, key)
 			tr.check(direction.keys+"_key", key)
-			keys, err := c.keys(c.suite, c.kdf, direction.secret)
+			keys, err := c.keys(c.suite(), c.kdf, direction.secret)
 			if err != nil {
 				t.Fatal(err)
 			}
 			tr.check(direction.keys+"_iv", keys.IV[:])
-			c.Out.SetKeys(keys)
+			c.Out.SetKeys(&keys)
 			for _, name := range direction.records {
 				if tr.has(name + "_record") {
 					content, payload := contentOf(tr.Trace, name)
@@ -329,7 +330,7 @@ func TestRFC8448AsClient(t *testing.T) {
 		}, func(m message) {
 			tr.verify(c.signedContent(serverContext), m, "certificate")
 			c.transcript.Add(m.raw)
-			c.state = clientWaitFinished
+			c.peer.shown, c.state = &nobody, clientWaitFinished
 		})
 		if c.State() != "CONNECTED" {
 			t.Fatalf("after the server's flight the client is in %s", c.State())
@@ -503,11 +504,11 @@ func TestRFC8448AsServer(t *testing.T) {
 			// second hello goes the way of any other.
 			raw := tr.Bytes("client_hello_2")
 			expectReason(t, s.Handle(raw), fault.HelloChanged, "a cookie that nobody sent")
-			var h wire.ClientHello
-			must(s.parseHello(&h, classify(raw)))
-			ch, err := s.choose(&h)
+			h, err := s.parseHello(classify(raw))
 			must(err)
-			if s.state, err = s.afterRetry(&h, &ch, classify(raw)); err != nil {
+			ch, err := s.choose(h)
+			must(err)
+			if s.state, err = s.afterRetry(h, &ch, classify(raw)); err != nil {
 				t.Fatal(err)
 			}
 		} else {
@@ -562,9 +563,9 @@ func (tr *traced) connected(p *pair, s *side, role, peer string) {
 	if f := c.Facts; f.Version != tls.VersionTLS13 || f.Suite != tls.TLS_AES_128_GCM_SHA256 || f.Group != group || f.Kind != tr.kind || (f.EarlyData == EarlyDataAccepted) != tr.resumed {
 		tr.Errorf("the %s thinks it has %#04x, %#04x, %v, and the handshake was of kind %d", role, f.Version, f.Suite, f.Group, f.Kind)
 	}
-	tr.check(role+"_application_traffic_secret_0", c.writeSecret.Bytes())
-	tr.check(peer+"_application_traffic_secret_0", c.readSecret.Bytes())
-	tr.check("exporter_secret", c.exporter.Bytes())
+	tr.check(role+"_application_traffic_secret_0", c.keptSecret(writeSecret))
+	tr.check(peer+"_application_traffic_secret_0", c.keptSecret(readSecret))
+	tr.check("exporter_secret", c.keptSecret(exporterSecret))
 
 	for _, name := range []string{"new_session_ticket", "server_data", "server_alert", "client_data", "client_alert"} {
 		rec, ok := tr.Trace[name+"_record"]

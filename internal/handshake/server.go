@@ -77,9 +77,6 @@ var serverTable = table[Server]{
 type Server struct {
 	Core
 	policy *ServerPolicy
-	state  state
-
-	resumed *Session // whose application data is to be had; nil: none
 
 	*serverHandshake
 }
@@ -103,13 +100,15 @@ type serverHandshake struct {
 	peer          chain
 	clientApp     keyschedule.TrafficSecret
 
+	hello *wire.ClientHello // until it is answered: its slices are the caller's
+
 	*server12 // nil unless TLS 1.2 was chosen
 }
 
 // Init makes s a server that waits for a ClientHello.
 func (s *Server) Init(policy *ServerPolicy) {
 	s.policy = policy
-	s.serverHandshake = new(serverHandshake)
+	s.serverHandshake = serverHandshakes.take()
 	s.Core.init(&policy.Policy)
 	// To a stateless server the first record may be the client's second:
 	// Section 4.3.2.
@@ -139,16 +138,19 @@ func (s *Server) Handle(raw []byte) error { return s.handle(classify(raw)) }
 func (s *Server) ChangeCipherSpec() error { return s.handle(message{kind: changeCipherSpec}) }
 
 func (s *Server) handle(m message) (err error) {
-	if s.exchange != nil {
-		s.on = m.kind
-	}
+	s.begins(m.kind)
 	s.state, err = serverTable.handle(s, s.state, m)
+	s.ends()
+	s.giveHello()
 	return err
 }
 
 // Resume implements Machine.
 func (s *Server) Resume() (err error) {
+	s.begins(s.on)
 	s.state, err = serverTable.resume(s.state, s.on, s.answered())
+	s.ends()
+	s.giveHello()
 	return err
 }
 
@@ -157,25 +159,48 @@ func (s *Server) State() string { return serverTable[s.state].name }
 
 // ResumptionData is what came back in the session that was resumed.
 func (s *Server) ResumptionData() []byte {
-	if s.resumed == nil {
+	if s.Facts.Peer == nil { // of the zero Server
 		return nil
 	}
-	return s.resumed.AppData
+	return s.Facts.Peer.appData
 }
 
 // Forget implements Machine.
 func (s *Server) Forget() {
 	if s.serverHandshake != nil {
-		s.clientApp.Clear()
 		s.server12.forget()
 		for _, session := range []*Session{s.session, s.candidate} {
 			if session != nil {
 				session.Clear()
 			}
 		}
-		s.serverHandshake = nil
 	}
+	s.drop()
 	s.Core.Forget()
+}
+
+// giveHello gives the memory of a hello back that has been answered. Who was
+// asked about it may be reading it.
+func (s *Server) giveHello() {
+	if s.serverHandshake == nil || s.hello == nil || s.question != nil {
+		return
+	}
+	if !s.seen() {
+		hellos.give(s.hello, false)
+	}
+	s.hello = nil
+}
+
+// drop forgets what only the handshake needed.
+func (s *Server) drop() {
+	if x := s.serverHandshake; x != nil {
+		s.serverHandshake = nil
+		if x.server12 != nil {
+			servers12.give(x.server12, s.seen())
+		}
+		serverHandshakes.give(x, s.seen())
+	}
+	s.Core.drop()
 }
 
 // PrepareAlert implements Machine: a server's keys change with its flight.

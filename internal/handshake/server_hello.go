@@ -21,12 +21,15 @@ type choice struct {
 // clientHello answers the first hello: with the server's flight, or with a
 // HelloRetryRequest.
 func (s *Server) clientHello(m message) (state, error) {
-	var h wire.ClientHello
-	m = s.keep(m)
-	if err := s.parseHello(&h, m); err != nil {
+	kept := s.keep(m)
+	h, err := s.parseHello(kept)
+	if err != nil {
 		return 0, err
 	}
-	return s.askHello(&h, m, func() (state, error) { return s.firstHello(&h, m) })
+	if s.asks(AskClientHello) {
+		return s.askHello(h, kept, func() (state, error) { return s.firstHello(h, kept) })
+	}
+	return s.firstHello(h, kept)
 }
 
 func (s *Server) firstHello(h *wire.ClientHello, m message) (state, error) {
@@ -61,26 +64,39 @@ func (s *Server) accept(h *wire.ClientHello, ch *choice, m message) (state, erro
 	if err := s.chooseProtocol(h); err != nil {
 		return 0, err
 	}
-	return s.chooseSession(h, ch, m, func() (state, error) {
-		s.transcript.Add(m.raw)
-		return s.decideEarlyData(h, ch, func() (state, error) {
-			s.countTickets(h)
-			if h.Has.Has(wire.ExtRecordSizeLimit) {
-				s.limitRecords(h.RecordSizeLimit)
-			}
-			return s.flight(h, ch)
-		})
-	})
+	if !s.mayResume(h) {
+		return s.answer(h, ch, m)
+	}
+	return s.chooseSession(h, ch, m, func() (state, error) { return s.answer(h, ch, m) })
+}
+
+// answer decides what depends on the session, and sends the flight.
+func (s *Server) answer(h *wire.ClientHello, ch *choice, m message) (state, error) {
+	s.transcript.Add(m.raw)
+	if h.Has.Has(wire.ExtEarlyData) {
+		return s.decideEarlyData(h, ch, func() (state, error) { return s.prepareFlight(h, ch) })
+	}
+	return s.prepareFlight(h, ch)
+}
+
+func (s *Server) prepareFlight(h *wire.ClientHello, ch *choice) (state, error) {
+	s.countTickets(h)
+	if h.Has.Has(wire.ExtRecordSizeLimit) {
+		s.limitRecords(h.RecordSizeLimit)
+	}
+	return s.flight(h, ch)
 }
 
 // parseHello reads a hello of any version.
-func (s *Server) parseHello(h *wire.ClientHello, m message) error {
+func (s *Server) parseHello(m message) (*wire.ClientHello, error) {
+	h := hellos.take()
+	s.hello = h
 	if err := h.Parse(m.body()); err != nil {
-		return err
+		return nil, err
 	}
 	copy(s.clientRandom[:], h.Random)
 	s.TakesCCS = true
-	return nil
+	return h, nil
 }
 
 // chooseVersion is version negotiation: RFC 9846, Section 4.3.1 and Appendix
@@ -205,9 +221,9 @@ func (s *Server) chooseProtocol(h *wire.ClientHello) error {
 	if !h.Has.Has(wire.ExtALPN) || len(s.policy.Protocols) == 0 {
 		return nil
 	}
-	for _, name := range s.policy.Protocols {
+	for i, name := range s.policy.Protocols {
 		if h.ALPN.Contains(name) {
-			s.Facts.ALPN = name
+			s.Facts.alpn = &s.policy.Protocols[i]
 			return nil
 		}
 	}

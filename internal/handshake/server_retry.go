@@ -70,15 +70,15 @@ func (s *Server) appendRetry(b []byte, h *wire.ClientHello, suite *algo.Suite, c
 // secondHello takes the answer to a HelloRetryRequest that this connection
 // sent itself.
 func (s *Server) secondHello(m message) (state, error) {
-	var h wire.ClientHello
 	m = s.keep(m)
-	if err := s.parseHello(&h, m); err != nil {
+	h, err := s.parseHello(m)
+	if err != nil {
 		return 0, err
 	}
-	if err := s.checkHello13(&h); err != nil {
+	if err := s.checkHello13(h); err != nil {
 		return 0, err
 	}
-	if got := invariant(&h); got != s.invariant {
+	if got := invariant(h); got != s.invariant {
 		return 0, fault.HelloChanged
 	}
 	if s.policy.CookieKey != nil {
@@ -88,11 +88,11 @@ func (s *Server) secondHello(m message) (state, error) {
 	} else if h.Has.Has(wire.ExtCookie) {
 		return 0, fault.HelloChanged.With("cookie, but none was sent")
 	}
-	ch, err := s.choose(&h)
+	ch, err := s.choose(h)
 	if err != nil {
 		return 0, err
 	}
-	return s.afterRetry(&h, &ch, m)
+	return s.afterRetry(h, &ch, m)
 }
 
 // resumeRetry takes the answer to a HelloRetryRequest that another connection

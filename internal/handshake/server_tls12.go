@@ -49,7 +49,7 @@ func (s *Server) clientHello12(h *wire.ClientHello, m message) (state, error) {
 	if err := s.chooseProtocol(h); err != nil {
 		return 0, err
 	}
-	s.server12 = new(server12)
+	s.server12 = servers12.take()
 	s.Facts.Version = tls.VersionTLS12
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		s.limitRecords(h.RecordSizeLimit)
@@ -102,8 +102,8 @@ func (s *Server) begin(h *wire.ClientHello, m message, suite *algo.Suite, hello 
 	if s.Facts.ServerName != "" && s.session == nil {
 		hello.Has = hello.Has.With(wire.ExtServerName)
 	}
-	if s.Facts.ALPN != "" {
-		hello.Has, hello.ALPN = hello.Has.With(wire.ExtALPN), []byte(s.Facts.ALPN)
+	if s.Facts.ALPN() != "" {
+		hello.Has, hello.ALPN = hello.Has.With(wire.ExtALPN), []byte(s.Facts.ALPN())
 	}
 	if h.Has.Has(wire.ExtECPointFormats) && s.session == nil {
 		hello.Has = hello.Has.With(wire.ExtECPointFormats)
@@ -338,7 +338,7 @@ func (s *Server) certificateVerify12(m message) (state, error) {
 	}
 	s.add12(&s.handshake12, m.raw)
 	s.Facts.PeerScheme = scheme.ID
-	s.Facts.PeerCertificates = s.peer.certs
+	s.Facts.Peer = s.peer.shown
 	return serverWait12CCS, nil
 }
 
@@ -358,8 +358,8 @@ func (s *Server) finished12(m message) (state, error) {
 		s.sendFinished12(&s.handshake12)
 	}
 	s.keepSession12()
-	s.serverHandshake = nil
 	s.connected12()
+	s.drop()
 	return serverConnected12, nil
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/baretls/baretls/internal/algo"
 	"github.com/baretls/baretls/internal/fault"
+	"github.com/baretls/baretls/internal/keyschedule"
 	"github.com/baretls/baretls/internal/wire"
 )
 
@@ -40,12 +41,17 @@ func (s *Server) flight(h *wire.ClientHello, ch *choice) (state, error) {
 func (s *Server) finish() (state, error) {
 	s.sendFinished(&s.serverHS)
 
-	if err := s.deriveApplication(&s.clientApp, &s.writeSecret); err != nil {
+	// The resumption_secret is derived with the tickets, which all are made then.
+	s.keepUpTo(exporterSecret)
+	var serverApp keyschedule.TrafficSecret
+	defer serverApp.Clear()
+	if err := s.deriveApplication(&s.clientApp, &serverApp); err != nil {
 		return 0, err
 	}
+	s.keepSecret(writeSecret, serverApp.Bytes())
 	// "Any records following a Finished message MUST be encrypted under the
 	// appropriate application traffic key", alerts included.
-	if err := s.enqueueWriteKeys(&s.writeSecret); err != nil {
+	if err := s.enqueueWriteKeys(&serverApp); err != nil {
 		return 0, err
 	}
 	// Data may follow before the client has proved anything (Section 4.5.3),
@@ -70,13 +76,13 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 	if err != nil {
 		return err
 	}
-	var random [32]byte
-	if err := s.policy.random(random[:]); err != nil {
+	random := s.room[:32]
+	if err := s.policy.random(random); err != nil {
 		return err
 	}
 	hello := wire.ServerHello{
 		LegacyVersion:    tls.VersionTLS12,
-		Random:           random[:],
+		Random:           random,
 		SessionID:        h.SessionID,
 		CipherSuite:      ch.suite.ID,
 		Has:              1<<wire.ExtSupportedVersions | 1<<wire.ExtKeyShare,
@@ -120,9 +126,9 @@ func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
 	if s.Facts.ServerName != "" && s.session == nil { // RFC 6066, Section 3
 		ee.Has = ee.Has.With(wire.ExtServerName)
 	}
-	if s.Facts.ALPN != "" {
+	if s.Facts.ALPN() != "" {
 		ee.Has = ee.Has.With(wire.ExtALPN)
-		ee.ALPN = []byte(s.Facts.ALPN)
+		ee.ALPN = []byte(s.Facts.ALPN())
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		ee.Has = ee.Has.With(wire.ExtRecordSizeLimit)
@@ -162,7 +168,7 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.setReadKeys(&s.clientApp); err != nil {
 		return 0, err
 	}
-	s.readSecret = s.clientApp
+	s.keepSecret(readSecret, s.clientApp.Bytes())
 	s.clientApp.Clear()
 	if s.session == nil {
 		s.origin = s.policy.Now().UnixMilli()
@@ -174,7 +180,7 @@ func (s *Server) finished(m message) (state, error) {
 	if err := s.sendTickets(); err != nil {
 		return 0, err
 	}
-	s.serverHandshake = nil
-	s.Core.drop()
+	s.ends()
+	s.drop()
 	return serverConnected, nil
 }

@@ -41,9 +41,7 @@ type Session struct {
 	EMS       bool   // by extended_main_secret
 	SessionID []byte // a client's, if there is no ticket
 
-	// What PeerChain parses and verifies to; not encoded.
-	certs  []*x509.Certificate
-	chains [][]*x509.Certificate
+	peer *Peer // what PeerChain parses and verifies to; not encoded
 }
 
 // MaxLifetime is seven days: RFC 9846, Section 4.7.1.
@@ -171,16 +169,18 @@ const clockSkew = 10 * time.Second
 
 // certificates parses the peer's chain, once.
 func (s *Session) certificates() ([]*x509.Certificate, error) {
-	if s.certs == nil {
+	if s.peer == nil {
+		peer := &Peer{OCSPResponse: s.OCSP, SCTs: s.SCTs}
 		for _, der := range s.PeerChain {
 			cert, err := x509.ParseCertificate(der)
 			if err != nil {
 				return nil, err
 			}
-			s.certs = append(s.certs, cert)
+			peer.PeerCertificates = append(peer.PeerCertificates, cert)
 		}
+		s.peer = peer
 	}
-	return s.certs, nil
+	return s.peer.PeerCertificates, nil
 }
 
 // Clear erases the secret of a session that has been used up.

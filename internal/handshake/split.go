@@ -96,7 +96,7 @@ func (c *Core) CloseWrite() {
 }
 
 // ForgetWriteTraffic is the writer's part of ForgetTraffic.
-func (c *Core) ForgetWriteTraffic() { c.writeSecret.Clear() }
+func (c *Core) ForgetWriteTraffic() { clear(c.keptSecret(writeSecret)) }
 
 // OwedLen is the exact size of what SealOwed writes.
 func (c *Core) OwedLen() (n int) {

@@ -26,8 +26,8 @@ type secrets12 struct {
 
 // handshake12 is what both roles need until the handshake is over.
 type handshake12 struct {
-	pendingRead, pendingWrite *record.Keys // until the change_cipher_spec
-	messages                  []byte       // all of them, if a CertificateVerify may come
+	pendingRead, pendingWrite record.Keys // until the change_cipher_spec
+	messages                  []byte      // all of them, if a CertificateVerify may come
 	keepMessages              bool
 }
 
@@ -71,7 +71,7 @@ func (c *Core) deriveMain12(shared []byte) error {
 
 // keyBlock12 cuts the key block: RFC 5246, Section 6.3, without MAC keys.
 func (c *Core) keyBlock12(kdf *keyschedule.KDF, block *[2 * (32 + 12)]byte) (clientKey, serverKey, clientIV, serverIV []byte) {
-	k, iv := c.suite.KeyLen, c.suite.FixedIVLen()
+	k, iv := c.suite().KeyLen, c.suite().FixedIVLen()
 	b := block[:2*(k+iv)]
 	x := c.secrets12
 	x.main.KeyBlock(kdf, b, x.serverRandom[:], x.clientRandom[:])
@@ -98,32 +98,29 @@ func (c *Core) deriveKeys12(h *handshake12) error {
 	return nil
 }
 
-func (c *Core) keys12(key, iv []byte) (*record.Keys, error) {
-	aead, err := c.suite.NewAEAD(key)
-	if err != nil {
-		return nil, fault.Internal.Because(err)
-	}
-	k := c.newKeys()
-	*k = record.Keys{
-		AEAD:     aead,
-		Limit:    c.policy.keyLimit(c.suite),
+func (c *Core) keys12(key, iv []byte) (k record.Keys, err error) {
+	k = record.Keys{
+		Limit:    c.policy.keyLimit(c.suite()),
 		Fragment: int(c.fragment),
 		TLS12:    true,
-		Explicit: c.suite.Explicit,
+		Explicit: c.suite().Explicit,
 	}
 	copy(k.IV[:], iv)
+	if k.AEAD, err = c.suite().NewAEAD(key); err != nil {
+		return k, fault.Internal.Because(err)
+	}
 	return k, nil
 }
 
 // takeCCS12 installs the keys of the peer's change_cipher_spec: RFC 5246,
 // Section 7.1.
-func (c *Core) takeCCS12(h *handshake12) error { return c.In.SetKeys(h.pendingRead) }
+func (c *Core) takeCCS12(h *handshake12) error { return c.In.SetKeys(&h.pendingRead) }
 
 // sendFinished12 sends the change_cipher_spec and the Finished.
 func (c *Core) sendFinished12(h *handshake12) {
 	c.sentCCS = false // those for middleboxes do not count
 	c.sendCCS()
-	c.Out.EnqueueKeys(h.pendingWrite)
+	c.Out.EnqueueKeys(&h.pendingWrite)
 	b := c.Out.Buffer()
 	start := len(b)
 	b = wire.Begin(b, wire.TypeFinished)
@@ -149,7 +146,7 @@ func (c *Core) checkFinished12(h *handshake12, m message) error {
 // connected12 ends the handshake.
 func (c *Core) connected12() {
 	c.MayRead, c.MayWrite, c.Complete = true, true, true
-	c.drop()
+	c.ends()
 }
 
 // checkSignature12 checks a signature of the peer over content, by what it was
@@ -169,8 +166,7 @@ func checkSignature12(peer *chain, offered wire.Uint16s, algorithm uint16, conte
 // signedParams12 is what a ServerKeyExchange signs: RFC 8422, Section 5.4.
 func (c *Core) signedParams12(params []byte) []byte {
 	x := c.secrets12
-	b := make([]byte, 0, 64+len(params))
-	b = append(b, x.clientRandom[:]...)
+	b := append(c.room[:0], x.clientRandom[:]...)
 	b = append(b, x.serverRandom[:]...)
 	return append(b, params...)
 }
@@ -224,7 +220,7 @@ func (c *Core) trafficKeys12(kdf *keyschedule.KDF, write bool, sequence uint64) 
 		key, iv = clientKey, clientIV
 	}
 	k := TrafficKeys{Sequence: sequence, Key: bytes.Clone(key), IV: bytes.Clone(iv)}
-	if c.suite.Explicit {
+	if c.suite().Explicit {
 		k.IV = binary.BigEndian.AppendUint64(k.IV, sequence)
 	}
 	return k

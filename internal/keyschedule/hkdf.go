@@ -4,7 +4,7 @@
 // stand for the stages of RFC 9846, Section 7.1: each offers only what may be
 // derived from it, and the methods that lead to the next stage clear it. All
 // secrets are values of fixed size, and no derivation allocates. A KDF keeps
-// copies of what went through it until Clear.
+// copies of what went through it until Clear, which leaves it as good as new.
 package keyschedule
 
 import (
@@ -13,7 +13,8 @@ import (
 )
 
 // KDF is HKDF (RFC 5869) with HKDF-Expand-Label (RFC 9846, Section 7.1) over
-// one hash. It is memory to work in and may not be used concurrently.
+// one hash. It is memory to work in, that of one Transcript included, and may
+// not be used concurrently.
 type KDF struct {
 	hash  hash.Hash
 	size  int // of the hash's output
@@ -25,6 +26,9 @@ type KDF struct {
 	chunk [maxBlock]byte // input on its way into the hash
 	label [maxLabel]byte // an HkdfLabel
 	key   [maxKey]byte   // an AEAD's
+
+	running hash.Hash      // a Transcript's
+	state   [maxState]byte // of running, saved
 }
 
 const (
@@ -40,7 +44,7 @@ const (
 // NewKDF returns the KDF over SHA-256 or SHA-384, or any hash that is no larger.
 func NewKDF(newHash func() hash.Hash) *KDF {
 	h := newHash()
-	k := &KDF{hash: h, size: h.Size(), block: h.BlockSize()}
+	k := &KDF{hash: h, size: h.Size(), block: h.BlockSize(), running: newHash()}
 	if k.size > maxHash || k.block > maxBlock {
 		panic("keyschedule: hash too large")
 	}
@@ -52,20 +56,24 @@ func NewKDF(newHash func() hash.Hash) *KDF {
 // of verify_data.
 func (k *KDF) Size() int { return k.size }
 
-// Clear erases what earlier derivations left behind. The KDF may be used again.
+// Clear erases what derivations and a Transcript left behind. The KDF may be used
+// again, and the Transcript must not.
 func (k *KDF) Clear() {
 	clear(k.pad[:])
 	clear(k.sum[:])
 	clear(k.chunk[:])
 	clear(k.label[:])
 	clear(k.key[:])
+	clear(k.state[:])
 
 	// Reset leaves the last partial block in the hash's own memory: two
 	// partial writes make the hash overwrite all of it.
-	k.hash.Reset()
-	k.hash.Write(k.pad[:1])
-	k.hash.Write(k.pad[:k.block-1])
-	k.hash.Reset()
+	for _, h := range [...]hash.Hash{k.hash, k.running} {
+		h.Reset()
+		h.Write(k.pad[:1])
+		h.Write(k.pad[:k.block-1])
+		h.Reset()
+	}
 }
 
 // derive is Derive-Secret (RFC 9846, Section 7.1) with the transcript hash in

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -124,12 +125,17 @@ func TestExpandLabelRefusesWhatItCannotEncode(t *testing.T) {
 
 func TestClearErasesTheKDF(t *testing.T) {
 	for _, h := range hashes {
-		recorder := &recordingHash{Hash: h.new()}
-		k := NewKDF(func() hash.Hash { return recorder })
+		var recorders []*recordingHash
+		k := NewKDF(func() hash.Hash {
+			recorders = append(recorders, &recordingHash{Hash: h.new()})
+			return recorders[len(recorders)-1]
+		})
 		var before secret
 		k.extract(&before, fill(k.Size(), 1), fill(300, 2))
 		k.expandLabel(make([]byte, 500), before.bytes(), "label", fill(255, 3))
-		recorder.written = nil
+		for _, r := range recorders {
+			r.written = nil
+		}
 		k.Clear()
 		for name, memory := range map[string][]byte{
 			"pad": k.pad[:], "sum": k.sum[:], "chunk": k.chunk[:], "label": k.label[:],
@@ -138,12 +144,41 @@ func TestClearErasesTheKDF(t *testing.T) {
 				t.Errorf("%s: %s still holds something after Clear", h.name, name)
 			}
 		}
-		if len(recorder.written) != k.block || !zero(recorder.written) {
-			t.Errorf("%s: Clear does not overwrite the block inside the hash with zeros", h.name)
+		for _, r := range recorders {
+			if len(r.written) != k.block || !zero(r.written) {
+				t.Errorf("%s: Clear does not overwrite the block inside a hash with zeros", h.name)
+			}
 		}
 		var after secret
 		if k.extract(&after, fill(k.Size(), 1), fill(300, 2)); after != before {
 			t.Errorf("%s: a KDF derives something else after Clear", h.name)
+		}
+	}
+}
+
+// A KDF may serve one connection after another: nothing tells it from a new one.
+func TestClearMakesTheKDFAsGoodAsNew(t *testing.T) {
+	for _, h := range hashes {
+		k := NewKDF(h.new)
+		if !reflect.DeepEqual(k, NewKDF(h.new)) {
+			t.Fatalf("%s: two new KDFs differ, so that nothing can be said about old ones", h.name)
+		}
+		var transcript Transcript
+		transcript.Start(k)
+		transcript.Add(fill(1000, 1))
+		early := k.EarlySecret(fill(k.Size(), 2))
+		binder := early.Binder(k, false)
+		binder.MAC(k, nil, transcript.SumWith(fill(100, 3)))
+		traffic := early.ClientTraffic(k, transcript.Sum())
+		traffic.LendKey(k, 32)
+		main := k.MainSecret12(fill(48, 4), nil, fill(32, 5), fill(32, 6))
+		if err := main.Export(k, "label", fill(300, 7), make([]byte, 100), fill(32, 5), fill(32, 6)); err != nil {
+			t.Fatal(err)
+		}
+		transcript.Clear()
+		k.Clear()
+		if !reflect.DeepEqual(k, NewKDF(h.new)) {
+			t.Errorf("%s: a cleared KDF differs from a new one", h.name)
 		}
 	}
 }

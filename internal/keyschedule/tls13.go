@@ -168,6 +168,9 @@ func (s *ExporterSecret) Bytes() []byte { return s.bytes() }
 // ResumptionSecret is the resumption_secret.
 type ResumptionSecret struct{ secret }
 
+// Bytes returns the secret, to be kept. It is the memory of s, not a copy.
+func (s *ResumptionSecret) Bytes() []byte { return s.bytes() }
+
 // PSK fills out, which is Size long, with the PSK of the ticket that has the
 // ticket_nonce (Section 4.7.1).
 func (s *ResumptionSecret) PSK(k *KDF, nonce, out []byte) {
@@ -184,6 +187,9 @@ func (s *secret) bytes() []byte { return s.b[:s.n] }
 
 // Set reports whether the secret was derived and not yet cleared.
 func (s *secret) Set() bool { return s.n != 0 }
+
+// Load makes s the secret that b has, a copy of what Bytes returned.
+func (s *secret) Load(b []byte) { s.n = uint8(copy(s.b[:], b)) }
 
 // Clear erases the secret.
 func (s *secret) Clear() { *s = secret{} }

@@ -34,7 +34,7 @@ func TestRFC8448(t *testing.T) {
 func follow(t *testing.T, trace rfc8448.Trace) {
 	k := NewKDF(sha256.New)
 	var transcript Transcript
-	transcript.Start(sha256.New)
+	transcript.Start(k)
 	add := func(keys ...string) {
 		for _, key := range keys {
 			transcript.Add(trace[key]) // nothing if the trace has no such message

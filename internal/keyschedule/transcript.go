@@ -11,7 +11,7 @@ type Transcript struct {
 	hash  hash.Hash
 	sum   [maxHash]byte
 	head  [4]byte
-	state []byte // of the hash, while SumWith goes ahead
+	state []byte // of the hash, while SumWith goes ahead: memory of the KDF
 }
 
 // maxState is what SHA-384 of the standard library takes to be saved.
@@ -20,9 +20,12 @@ const maxState = 256
 // messageHash is the type of the message that stands for ClientHello1.
 const messageHash = 254
 
-// Start begins an empty transcript with SHA-256 or SHA-384 of the standard
-// library.
-func (t *Transcript) Start(newHash func() hash.Hash) { t.hash = newHash() }
+// Start begins an empty transcript with the hash of the KDF, in memory of the
+// KDF, which has no other. The hash must be one of the standard library.
+func (t *Transcript) Start(k *KDF) {
+	t.hash, t.state = k.running, k.state[:0]
+	t.hash.Reset()
+}
 
 // Started reports whether the transcript has a hash.
 func (t *Transcript) Started() bool { return t.hash != nil }
@@ -37,14 +40,10 @@ func (t *Transcript) Sum() []byte { return t.hash.Sum(t.sum[:0]) }
 // SumWith returns what Sum would return if partial was added: the hash for a
 // PSK binder (Section 4.3.11). The transcript itself does not change.
 func (t *Transcript) SumWith(partial []byte) []byte {
-	if t.state == nil {
-		t.state = make([]byte, 0, maxState)
-	}
 	state, err := t.hash.(encoding.BinaryAppender).AppendBinary(t.state[:0])
 	if err != nil {
 		panic("keyschedule: hash cannot be saved: " + err.Error())
 	}
-	t.state = state
 	t.hash.Write(partial)
 	sum := t.Sum()
 	if err := t.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
@@ -66,8 +65,5 @@ func (t *Transcript) RestartFrom(clientHello1 []byte) {
 	t.hash.Write(clientHello1)
 }
 
-// Clear erases the transcript, which can then be started again.
-func (t *Transcript) Clear() {
-	clear(t.state)
-	*t = Transcript{}
-}
+// Clear ends the transcript. What the KDF has of it, the KDF clears.
+func (t *Transcript) Clear() { *t = Transcript{} }

@@ -1,6 +1,10 @@
 package record
 
-import "github.com/baretls/baretls/internal/fault"
+import (
+	"sync"
+
+	"github.com/baretls/baretls/internal/fault"
+)
 
 const messageHeaderLen = 4
 
@@ -8,21 +12,38 @@ const messageHeaderLen = 4
 // one record is returned as a part of it; only a message that a record
 // boundary cuts is copied, and no sooner than its bytes arrive.
 type Joiner struct {
-	// Limit is the largest message taken, without its header.
-	Limit int
+	*joint
 
+	// Limit is the largest message taken, without its header.
+	Limit int32
+}
+
+// joint is the memory of a Joiner: on loan from joints, from the first record
+// that is added until Release.
+type joint struct {
 	rest    []byte // of the record in hand, not yet cut
 	partial []byte // of a message that began in an earlier record
 	taken   bool   // partial was complete and has been handed out
 }
 
+// joints holds memory that is all zeros.
+var joints = sync.Pool{New: func() any { return new(joint) }}
+
 // Add takes the content of a handshake record. The Joiner refers to it until
 // NextMessage has returned false.
-func (j *Joiner) Add(content []byte) { j.rest = content }
+func (j *Joiner) Add(content []byte) {
+	if j.joint == nil {
+		j.joint = joints.Get().(*joint)
+	}
+	j.rest = content
+}
 
 // NextMessage returns the next whole message with its header. The message is
 // valid until the call after it.
 func (j *Joiner) NextMessage() (message []byte, ok bool, err error) {
+	if j.joint == nil {
+		return nil, false, nil
+	}
 	if j.taken {
 		j.partial, j.taken = j.partial[:0], false
 	}
@@ -68,7 +89,7 @@ func (j *Joiner) messageLen(b []byte) (int, error) {
 		return 0, nil
 	}
 	n := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-	if n > j.Limit {
+	if n > int(j.Limit) {
 		return 0, fault.MessageTooLarge.With("%d bytes, limit %d", n, j.Limit)
 	}
 	return messageHeaderLen + n, nil
@@ -76,17 +97,23 @@ func (j *Joiner) messageLen(b []byte) (int, error) {
 
 // Hold keeps what is left of the record in hand when its memory goes back to
 // the caller.
-func (j *Joiner) Hold() { j.rest = append([]byte(nil), j.rest...) }
+func (j *Joiner) Hold() {
+	if j.joint != nil {
+		j.rest = append([]byte(nil), j.rest...)
+	}
+}
 
 // Partial reports whether a message has begun and is not complete.
-func (j *Joiner) Partial() bool { return len(j.partial) > 0 && !j.taken }
+func (j *Joiner) Partial() bool { return j.joint != nil && len(j.partial) > 0 && !j.taken }
 
 // Empty reports whether nothing follows the message that was handed out last.
-func (j *Joiner) Empty() bool { return len(j.rest) == 0 && !j.Partial() }
+func (j *Joiner) Empty() bool { return j.joint == nil || len(j.rest) == 0 && !j.Partial() }
 
-// Release gives the memory of joined messages back.
+// Release gives the memory back, unless some message has begun.
 func (j *Joiner) Release() {
-	if j.partial != nil && !j.Partial() {
-		j.partial, j.taken = nil, false
+	if b := j.joint; b != nil && j.Empty() {
+		j.joint = nil
+		*b = joint{}
+		joints.Put(b)
 	}
 }

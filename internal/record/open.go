@@ -11,14 +11,12 @@ import (
 type Reader struct {
 	half
 	Joiner
-
-	reduced int // how far the peer keeps below the largest record
 }
 
 // LimitInner sets how many bytes a TLSInnerPlaintext may have, content type
 // and padding included, where the peer has agreed to fewer than MaxPlaintext+1
 // (RFC 8449).
-func (r *Reader) LimitInner(n int) { r.reduced = MaxPlaintext + 1 - n }
+func (r *Reader) LimitInner(n int) { r.reduced = uint16(MaxPlaintext + 1 - n) }
 
 // SetKeys changes the keys that records are opened with from the next record
 // on. It is the only door for that, and it is shut in the middle of a message:
@@ -38,20 +36,20 @@ func (r *Reader) Open(rec []byte) (ContentType, []byte, error) {
 	if r.aead == nil {
 		return ContentType(rec[0]), rec[HeaderLen:], nil
 	}
-	if r.seq == 1<<64-1 { // it would wrap: Section 5.3
+	if r.Seq() == 1<<64-1 { // it would wrap: Section 5.3
 		return 0, nil, fault.KeyLimitReached
 	}
 	if r.tls12 {
 		return r.open12(rec)
 	}
 	body := rec[HeaderLen:]
-	inner, err := r.aead.Open(body[:0], r.half.next(), body, rec[:HeaderLen])
+	inner, err := r.aead.Open(body[:0], r.nonce[:], body, rec[:HeaderLen])
 	if err != nil {
-		r.seq--
 		return 0, nil, fault.BadRecordMAC
 	}
+	r.half.next()
 	// TLSInnerPlaintext is limited with its padding, Section 5.4.
-	if len(inner) > MaxPlaintext+1-r.reduced {
+	if len(inner) > MaxPlaintext+1-int(r.reduced) {
 		return 0, nil, fault.RecordOverflow
 	}
 	n, ok := unpad(inner)

@@ -158,7 +158,8 @@ func TestTheSequenceNumberMakesTheNonce(t *testing.T) {
 	w.SetKeys(k)
 	r := openingWith(t, k)
 	for _, seq := range []uint64{0, 1, 255, 256, 1 << 32, 1<<48 + 3, 1<<64 - 2} {
-		w.seq, r.seq = seq, seq
+		w.setSeq(seq)
+		r.setSeq(seq)
 		rec := sealed(w, Alert, []byte{1, 0})
 		if want := seal13(k, seq, []byte{1, 0, byte(Alert)}); !bytes.Equal(rec, want) {
 			t.Errorf("record %d is %x, want %x", seq, rec, want)
@@ -325,7 +326,8 @@ func TestTheReadersSequenceNumberDoesNotWrap(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.SetKeys(keys(t, 1))
-		w.half.seq, r.half.seq = 1<<64-3, 1<<64-3
+		w.setSeq(1<<64 - 3)
+		r.setSeq(1<<64 - 3)
 		for range 2 {
 			if _, content, err := r.Open(sealed(w, ApplicationData, []byte{1})); err != nil || len(content) != 1 {
 				t.Fatalf("%s: record %d does not open: %v", name, r.Seq(), err)

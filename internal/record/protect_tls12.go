@@ -12,7 +12,6 @@ const explicitNonceLen = 8
 
 // additionalData is that of a record with n bytes of plaintext.
 func (h *half) additionalData(header []byte, n int) []byte {
-	putBE64(h.ad[:], h.seq)
 	h.ad[8], h.ad[9], h.ad[10] = header[0], header[1], header[2]
 	h.ad[11], h.ad[12] = byte(n>>8), byte(n)
 	return h.ad[:]
@@ -25,16 +24,18 @@ func (r *Reader) open12(rec []byte) (ContentType, []byte, error) {
 		return 0, nil, fault.BadRecordMAC
 	}
 	ad := r.additionalData(rec, n)
-	nonce := r.half.next()
 	if r.explicit != 0 {
-		copy(nonce[4:], body)
+		copy(r.nonce[4:], body)
 		body = body[explicitNonceLen:]
 	}
-	plain, err := r.aead.Open(body[:0], nonce, body, ad)
+	plain, err := r.aead.Open(body[:0], r.nonce[:], body, ad)
+	if r.explicit != 0 { // this half of the IV is zeros: back to our own number
+		copy(r.nonce[4:], ad)
+	}
 	if err != nil {
-		r.seq--
 		return 0, nil, fault.BadRecordMAC
 	}
+	r.half.next()
 	if n > MaxPlaintext-r.reduced12() { // Section 6.2.1
 		return 0, nil, fault.RecordOverflow
 	}
@@ -42,7 +43,7 @@ func (r *Reader) open12(rec []byte) (ContentType, []byte, error) {
 }
 
 // reduced12 is reduced as TLS 1.2 counts: without a content type.
-func (r *Reader) reduced12() int { return max(r.reduced-1, 0) }
+func (r *Reader) reduced12() int { return max(int(r.reduced)-1, 0) }
 
 func (w *Writer) seal12(dst []byte, t ContentType, content []byte) int {
 	n := len(content)
@@ -56,9 +57,9 @@ func (w *Writer) seal12(dst []byte, t ContentType, content []byte) int {
 	}
 	putHeader(dst, t, 0x0303, size-HeaderLen)
 	ad := w.additionalData(dst, n)
-	nonce := w.half.next()
 	// The sequence number is a nonce that never comes twice.
-	copy(dst[HeaderLen:HeaderLen+int(w.explicit)], nonce[4:])
-	w.aead.Seal(inner[:0], nonce, content, ad)
+	copy(dst[HeaderLen:HeaderLen+int(w.explicit)], w.nonce[4:])
+	w.aead.Seal(inner[:0], w.nonce[:], content, ad)
+	w.half.next()
 	return size
 }

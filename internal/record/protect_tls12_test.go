@@ -180,7 +180,8 @@ func TestTheSequenceNumberMakesTheNonce12(t *testing.T) {
 	for _, a := range aeads12 {
 		w, r, peer := writing12(a, t, 1), openingWith(t, a.new(t, 1)), a.peer(t, 1)
 		for _, seq := range []uint64{0, 1, 255, 256, 1 << 32, 1<<48 + 3, 1<<64 - 2} {
-			w.seq, r.seq = seq, seq
+			w.setSeq(seq)
+			r.setSeq(seq)
 			rec := sealed(w, Alert, []byte{1, 0})
 			if want := peer.seal(seq, seq, Alert, 0x0303, []byte{1, 0}); !bytes.Equal(rec, want) {
 				t.Errorf("%s: record %d is %x, want %x", a.name, seq, rec, want)

@@ -1,26 +1,27 @@
 package record
 
+import "sync"
+
 // queue is what waits to be sealed: contents back to back in one buffer, cut
 // by type and by key changes. Handshake messages under one key share records.
-type queue struct {
+type queue struct{ *backlog }
+
+// backlog is the memory of a queue: on loan from backlogs, from the first that is
+// queued until Release or Drop.
+type backlog struct {
 	buf  []byte
 	segs []segment
 	off  int32 // of buf, already sealed
 	at   int32 // of segs, the first that is not used up
+
+	room  [flightLen]byte // what buf begins as, and segs
+	slots [flightSegments]segment
 }
 
 type segment struct {
-	keys *Keys // to install before this segment; nil: none
 	t    ContentType
-	n    int // bytes of buf left
-}
-
-// Buffer returns the queue's memory. Append to it and hand it to Enqueue.
-func (w *Writer) Buffer() []byte {
-	if w.buf == nil {
-		w.buf = make([]byte, 0, flightLen)
-	}
-	return w.buf
+	n    int  // bytes of buf left
+	keys Keys // to change to, if t is 0
 }
 
 // Room for the flights of an ordinary handshake.
@@ -29,11 +30,30 @@ const (
 	flightSegments = 6
 )
 
-func (w *Writer) push(s segment) {
-	if w.segs == nil {
-		w.segs = make([]segment, 0, flightSegments)
+// backlogs holds memory that is all zeros.
+var backlogs = sync.Pool{New: func() any { return new(backlog) }}
+
+// take sees to it that there is memory.
+func (q *queue) take() {
+	if q.backlog == nil {
+		q.backlog = backlogs.Get().(*backlog)
+		q.buf, q.segs = q.room[:0], q.slots[:0]
 	}
-	w.segs = append(w.segs, s)
+}
+
+// give gives the memory back, without a trace of what was queued.
+func (q *queue) give() {
+	if b := q.backlog; b != nil {
+		q.backlog = nil
+		*b = backlog{}
+		backlogs.Put(b)
+	}
+}
+
+// Buffer returns the queue's memory. Append to it and hand it to Enqueue.
+func (w *Writer) Buffer() []byte {
+	w.take()
+	return w.buf
 }
 
 // Enqueue takes back the Buffer; what was appended to it is queued as t. "A
@@ -45,19 +65,22 @@ func (w *Writer) Enqueue(t ContentType, buf []byte) {
 		w.segs[last].n += n
 		return
 	}
-	w.push(segment{t: t, n: n})
+	w.segs = append(w.segs, segment{t: t, n: n})
 }
 
 // EnqueueKeys changes the keys once all that was queued before is sealed. What
 // is queued later starts a new record: messages that precede a key change "end
 // at a record boundary" (RFC 9846, Section 5.1).
 func (w *Writer) EnqueueKeys(k *Keys) {
-	w.push(segment{keys: k})
-	w.settle()
+	if !w.Pending() {
+		w.SetKeys(k)
+		return
+	}
+	w.segs = append(w.segs, segment{keys: *k})
 }
 
 // Pending reports whether a record waits to be sealed.
-func (w *Writer) Pending() bool { return len(w.segs) > int(w.at) }
+func (w *Writer) Pending() bool { return w.backlog != nil && len(w.segs) > int(w.at) }
 
 // NextLen is the size on the wire of the record that SealNext would write.
 func (w *Writer) NextLen() int { return w.RecordLen(w.nextContent()) }
@@ -80,8 +103,8 @@ func (w *Writer) SealNext(dst []byte) int {
 // have come to the front.
 func (w *Writer) settle() {
 	for w.Pending() && w.segs[w.at].n == 0 {
-		if k := w.segs[w.at].keys; k != nil {
-			w.SetKeys(k)
+		if seg := &w.segs[w.at]; seg.t == 0 {
+			w.SetKeys(&seg.keys)
 		}
 		w.segs[w.at] = segment{}
 		w.at++
@@ -93,11 +116,11 @@ func (w *Writer) settle() {
 }
 
 // Drop forgets what waits to be sealed.
-func (w *Writer) Drop() { w.queue = queue{} }
+func (w *Writer) Drop() { w.give() }
 
 // Release gives the memory of the queue back. Nothing may be pending.
 func (w *Writer) Release() {
-	if (w.buf != nil || w.segs != nil) && !w.Pending() {
-		w.queue = queue{}
+	if w.backlog != nil && !w.Pending() {
+		w.give()
 	}
 }

@@ -3,7 +3,9 @@ package record
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -171,17 +173,85 @@ func TestDropAndReleaseGiveTheMemoryBack(t *testing.T) {
 		t.Fatal("Release drops what waits to be sealed")
 	}
 	w.Drop()
-	if w.Pending() || w.buf != nil || w.segs != nil {
+	if w.Pending() || w.backlog != nil {
 		t.Error("Drop leaves something behind")
 	}
 	put(w, Handshake, "sent")
 	flush(t, w, nil)
 	w.Release()
-	if w.buf != nil || w.segs != nil || w.off != 0 {
-		t.Errorf("an idle queue keeps %d bytes after Release", cap(w.buf))
+	if w.backlog != nil {
+		t.Error("an idle queue keeps its memory after Release")
 	}
 	put(w, Alert, "!!")
 	if got := flush(t, w, nil); !slices.Equal(got, []string{"clear alert !!"}) {
 		t.Errorf("after Release the queue yields %q", got)
+	}
+}
+
+// What goes back to the pool is zeros, whatever was queued, and how much of it.
+func TestMemoryIsGivenBackWithoutATrace(t *testing.T) {
+	secret := func(n int) string { return strings.Repeat("secret", n/6) }
+	for _, row := range []struct {
+		story string
+		use   func(w *Writer)
+	}{
+		{"a flight that was sealed", func(w *Writer) {
+			put(w, Handshake, secret(1000))
+			w.EnqueueKeys(testKeys(t, 1))
+			put(w, Handshake, secret(1000))
+			for w.Pending() {
+				w.SealNext(make([]byte, w.NextLen()))
+			}
+			w.Release()
+		}},
+		{"a flight that was dropped", func(w *Writer) {
+			put(w, Handshake, secret(1000))
+			w.EnqueueKeys(testKeys(t, 1))
+			w.Drop()
+		}},
+		{"a flight that outgrew the memory", func(w *Writer) {
+			put(w, Handshake, secret(flightLen/2))
+			put(w, Handshake, secret(2*flightLen))
+			for range flightSegments {
+				w.EnqueueKeys(testKeys(t, 1))
+			}
+			w.Drop()
+		}},
+		{"a message that was not queued after all", func(w *Writer) {
+			_ = append(w.Buffer(), secret(100)...)
+			w.Release()
+		}},
+	} {
+		w := newWriter(64, 1)
+		w.take()
+		memory := w.backlog
+		row.use(w)
+		if w.backlog != nil {
+			t.Errorf("%s: its memory is not given back", row.story)
+		}
+		if !reflect.DeepEqual(memory, new(backlog)) {
+			t.Errorf("%s leaves a trace in the memory that is given back", row.story)
+		}
+		w.Release() // another time gives nothing: nobody gets the memory twice
+		w.Drop()
+	}
+}
+
+// A flight of an ordinary handshake takes no new memory.
+func TestAFlightDoesNotAllocate(t *testing.T) {
+	w := newWriter(MaxPlaintext, 1)
+	keys, room := testKeys(t, 1), make([]byte, 4096)
+	message := pattern(500)
+	if got := testing.AllocsPerRun(100, func() {
+		for range flightSegments / 2 {
+			w.Enqueue(Handshake, append(w.Buffer(), message...))
+			w.EnqueueKeys(keys)
+		}
+		for w.Pending() {
+			w.SealNext(room[:w.NextLen()])
+		}
+		w.Release()
+	}); got != 0 {
+		t.Errorf("a flight makes %v allocations, want none", got)
 	}
 }

@@ -94,21 +94,26 @@ type Keys struct {
 }
 
 // half is what opening and sealing share: the keys and the record sequence
-// number (Section 5.3).
+// number (Section 5.3). All that a record takes is in these
+// 48 bytes, and what a Writer has behind them.
 type half struct {
-	aead   cipher.AEAD // nil as long as records are in the clear
-	seq    uint64
-	ivTail uint64
-	nonce  [12]byte
+	aead  cipher.AEAD // nil as long as records are in the clear
+	nonce [12]byte    // of the next record
+
+	// ad is the additional data of TLS 1.2. The sequence number of the next
+	// record, which it begins with, is kept nowhere else.
+	ad [13]byte
 
 	tls12    bool
-	explicit uint8    // bytes of the nonce in each record
-	ad       [13]byte // additional data of TLS 1.2
+	explicit uint8 // bytes of the nonce in each record
+
+	reduced  uint16 // a Reader's: how far the peer keeps below the largest record
+	fragment uint16 // a Writer's: most content bytes in a record
 }
 
 func (h *half) set(k *Keys) {
-	h.aead, h.seq, h.nonce = k.AEAD, 0, k.IV
-	h.ivTail = be64(k.IV[4:])
+	h.aead, h.nonce = k.AEAD, k.IV
+	putBE64(h.ad[:], 0)
 	h.tls12, h.explicit = k.TLS12, 0
 	if k.Explicit {
 		h.explicit = explicitNonceLen
@@ -118,16 +123,18 @@ func (h *half) set(k *Keys) {
 // TLS12 reports whether records are protected as in TLS 1.2.
 func (h *half) TLS12() bool { return h.tls12 }
 
-// next makes the nonce of the next record: the sequence number, padded on the
-// left and XORed with the IV.
-func (h *half) next() []byte {
-	putBE64(h.nonce[4:], h.ivTail^h.seq)
-	h.seq++
-	return h.nonce[:]
+// next goes on to the record after the next.
+func (h *half) next() { h.setSeq(h.Seq() + 1) }
+
+// setSeq makes seq the number of the next record: padded on the left and XORed
+// with the IV it is the nonce, from which the number before is taken out.
+func (h *half) setSeq(seq uint64) {
+	putBE64(h.nonce[4:], be64(h.nonce[4:])^h.Seq()^seq)
+	putBE64(h.ad[:], seq)
 }
 
 // Seq is the number that the next record will have.
-func (h *half) Seq() uint64 { return h.seq }
+func (h *half) Seq() uint64 { return be64(h.ad[:]) }
 
 // Protected reports whether keys are installed.
 func (h *half) Protected() bool { return h.aead != nil }

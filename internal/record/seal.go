@@ -4,21 +4,20 @@ package record
 // the caller's memory. The zero Writer is not ready: see Init.
 type Writer struct {
 	half
+	limit uint64
+	queue
+
 	// Version is the legacy_record_version of handshake records in the clear;
 	// all others have 0x0303.
 	Version uint16
-
-	limit    uint64
-	fragment int32 // most content bytes in a record
-	padMask  int32 // padding block less one
-	queue
+	padMask uint16 // padding block less one
 }
 
 // Init sets the most content bytes that a record may have, MinFragment to
 // MaxPlaintext, and the block that protected records are padded to, a power of
 // two that divides it (1 pads nothing).
 func (w *Writer) Init(fragment, padBlock int) {
-	w.Version, w.fragment, w.padMask = 0x0303, int32(fragment), int32(padBlock-1)
+	w.Version, w.fragment, w.padMask = 0x0303, uint16(fragment), uint16(padBlock-1)
 }
 
 // Fragment is the most content bytes that a record may have.
@@ -26,10 +25,10 @@ func (w *Writer) Fragment() int { return int(w.fragment) }
 
 // Left is how many more records may be sealed under the present keys.
 func (w *Writer) Left() uint64 {
-	if w.seq >= w.limit {
+	if w.Seq() >= w.limit {
 		return 0
 	}
-	return w.limit - w.seq
+	return w.limit - w.Seq()
 }
 
 // Limit is how many records may be sealed under one set of keys.
@@ -76,7 +75,8 @@ func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	if padded > n {
 		clear(inner[n+1:])
 	}
-	w.aead.Seal(inner[:0], w.half.next(), inner, dst[:HeaderLen])
+	w.aead.Seal(inner[:0], w.nonce[:], inner, dst[:HeaderLen])
+	w.half.next()
 	return size
 }
 
@@ -105,5 +105,5 @@ func (w *Writer) limitFragment(n int) {
 	if n <= int(w.padMask) {
 		w.padMask = 0
 	}
-	w.fragment = int32(n) &^ w.padMask
+	w.fragment = uint16(n) &^ w.padMask
 }
