@@ -75,7 +75,7 @@ type ClientSessionStore interface {
 }
 
 // NewClientSessionCache returns a ClientSessionStore in memory for so many
-// keys, with the latest 4 sessions each. The key that was used least recently
+// keys, with the latest 4 sessions each. The key that was put least recently
 // gives way. A capacity of 0 stands for 256.
 func NewClientSessionCache(capacity int) ClientSessionStore {
 	return &clientSessionCache{lru: newLRU[[]*ClientSession](capacity)}
@@ -174,7 +174,8 @@ func (c *sessionCache) Remove(id string) bool {
 	return ok
 }
 
-// lru is a map of bounded size that drops what was used least recently.
+// lru is a map of bounded size that drops what was put least recently. A look
+// changes nothing: who sees a session's name must not keep it alive.
 type lru[V any] struct {
 	capacity int
 	order    *list.List // of *lruEntry[V], the latest first
@@ -198,7 +199,6 @@ func (l *lru[V]) get(key string) (value V, ok bool) {
 	if !ok {
 		return value, false
 	}
-	l.order.MoveToFront(e)
 	return e.Value.(*lruEntry[V]).value, true
 }
 

@@ -41,14 +41,14 @@ func TestClientSessionCache(t *testing.T) {
 		t.Error("the session under another key is gone")
 	}
 
-	// The key that was used least recently gives way.
+	// The key that was put least recently gives way.
 	cache = baretls.NewClientSessionCache(2)
 	cache.Put("a", sessions[0])
 	cache.Put("b", sessions[1])
 	cache.Put("a", sessions[2])
 	cache.Put("c", sessions[3])
 	if cache.Take("b") != nil {
-		t.Error("a cache for two keys has kept a third, and not dropped the one used least recently")
+		t.Error("a cache for two keys has kept a third, and not dropped the one put least recently")
 	}
 	if cache.Take("a") != sessions[2] || cache.Take("a") != sessions[0] || cache.Take("c") != sessions[3] {
 		t.Error("a cache for two keys has lost one of the two used last")
@@ -88,6 +88,21 @@ func TestSessionCache(t *testing.T) {
 			t.Errorf("session %q is there when it has been removed", id)
 		}
 	}
+
+	// A look does not keep a session: whoever sees its name can look.
+	cache = baretls.NewSessionCache(2)
+	for _, id := range []string{"a", "b", "c"} {
+		if err := cache.Put(id, []byte{1}, time.Now()); err != nil {
+			t.Errorf("Put: %v", err)
+		}
+		if id == "b" && cache.Get("a") == nil {
+			t.Error("a cache for two sessions does not keep two")
+		}
+	}
+	if cache.Get("a") != nil || cache.Get("b") == nil {
+		t.Error("a session that was looked at has outlived one that was put later")
+	}
+
 	cache = baretls.NewSessionCache(0)
 	for i := range 4097 {
 		if err := cache.Put(strconv.Itoa(i), []byte{1}, time.Now()); err != nil {
