@@ -167,7 +167,7 @@ func (c *Client) helloRequest(m message) (state, error) {
 	}
 	// A protected Finished without its change_cipher_spec begins like this, by
 	// the explicit nonce. Nothing of the handshake can follow in that record.
-	if c.state == clientWait12CCS && !c.In.Empty() {
+	if (c.state == clientWait12CCS || c.state == clientWait12NST) && !c.In.Empty() {
 		return 0, fault.UnexpectedMessage.With("HelloRequest and more in place of a change_cipher_spec")
 	}
 	return c.state, nil
