@@ -128,7 +128,9 @@ func (s *KeyShare) Finish(serverShare []byte) ([]byte, error) {
 // Clear forgets the private key, as far as it is in reach, and leaves s without
 // use. What a hybrid shares with its classical half is cleared for both.
 func (s *KeyShare) Clear() {
-	s.private.clear()
+	if s.private != nil {
+		s.private.clear()
+	}
 	*s = KeyShare{}
 }
 
