@@ -5,6 +5,7 @@ package handshake
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,6 +121,39 @@ var scripts12 = []script{
 		p.post(p.c, withBody(wire.TypeClientHello))
 		p.works()
 	}},
+}
+
+// The most that is hashed in TLS 1.2.
+var hashing12 = []hashing{
+	{"a large hello and a large certificate in TLS 1.2", "server", func(t *testing.T) *pair {
+		p := newMutualPair(t)
+		p.speak12()
+		return p.largeHello().largeClientCertificate()
+	}},
+	{"all that is large in TLS 1.2", "client", func(t *testing.T) *pair {
+		p := newMutualPair(t)
+		p.speak12()
+		p.keepSessions()
+		return p.largeServerFlight12()
+	}},
+}
+
+func (p *pair) largeServerFlight12() *pair {
+	cert := tlstest.New(tlstest.Options{Bulk: large})
+	cert.OCSPStaple = make([]byte, large)
+	p.only(cert)
+	p.serverDoors[kind(wire.TypeCertificateRequest)] = func(m []byte) []byte {
+		body := m[wire.HeaderLen:]
+		schemes := 1 + int(body[0]) // where they are listed
+		length := 2 + int(binary.BigEndian.Uint16(body[schemes:]))
+		more := bytes.Repeat([]byte{0x77, 0x77}, large/2)
+		list := binary.BigEndian.AppendUint16(nil, uint16(length-2+len(more)))
+		list = append(append(list, body[schemes+2:schemes+length]...), more...)
+		return withBody(wire.TypeCertificateRequest, slices.Concat(body[:schemes], list, body[schemes+length:])...)
+	}
+	p.serverDoors[kind(wire.TypeNewSessionTicket)] = instead(withBody(wire.TypeNewSessionTicket,
+		slices.Concat([]byte{0, 0, 1, 0}, binary.BigEndian.AppendUint16(nil, large), make([]byte, large))...))
+	return p
 }
 
 // pesterClient hands the client so many HelloRequests in each of these states.
@@ -609,18 +643,24 @@ func TestHelloRequestsDuringAHandshakeAreIgnored(t *testing.T) {
 
 	// A Finished that is protected without a change_cipher_spec begins with a
 	// nonce of zeros, which look like HelloRequests.
-	p := newPair12(t)
-	p.step = func(to *side) {
-		if to == p.c && to.machine.State() == "TLS 1.2 WAIT_CCS" {
-			p.step = nil
-			to.err = p.messages(to, append(make([]byte, 8), bytes.Repeat([]byte{77}, 32)...))
-			expectReason(t, to.err, fault.UnexpectedMessage, "HelloRequests and more in place of a change_cipher_spec")
+	for _, at := range []string{"TLS 1.2 WAIT_NST", "TLS 1.2 WAIT_CCS"} {
+		p := newPair12(t)
+		p.keepSessions()
+		p.step = func(to *side) {
+			if to == p.c && to.machine.State() == at {
+				p.step = nil
+				to.err = p.messages(to, append(make([]byte, 8), bytes.Repeat([]byte{77}, 32)...))
+				expectReason(t, to.err, fault.UnexpectedMessage, "HelloRequests and more in state %s", at)
+			}
+		}
+		p.run()
+		if p.step != nil {
+			t.Errorf("the client was never in state %s", at)
 		}
 	}
-	p.run()
 
 	// They are counted for the whole handshake, and those after it are another matter.
-	p = newPair12(t)
+	p := newPair12(t)
 	p.pesterClient(2, "WAIT_SH", "TLS 1.2 WAIT_CERT")
 	p.step = func(before func(*side)) func(*side) {
 		return func(to *side) {
