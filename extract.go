@@ -75,9 +75,10 @@ func (c *Conn) DangerousIntoKernelConn() (*ExtractedSecrets, *KernelConn, error)
 }
 
 func (c *Conn) extract() (*ExtractedSecrets, *KernelConn, error) {
+	if err := c.usable(); err != nil {
+		return nil, nil, err
+	}
 	switch {
-	case c.err != nil:
-		return nil, nil, c.err
 	case !c.core.MayExtract():
 		return nil, nil, ErrExtractionDisabled
 	case !c.core.Complete:
@@ -125,11 +126,8 @@ type KernelUpdate struct {
 // the alert of the *Error, and every later call returns the same.
 func (k *KernelConn) HandleHandshake(content []byte) (KernelUpdate, error) {
 	c := &k.conn
-	if c.core == nil {
-		return KernelUpdate{}, errZeroConn
-	}
-	if c.err != nil {
-		return KernelUpdate{}, c.err
+	if err := c.usable(); err != nil {
+		return KernelUpdate{}, err
 	}
 	epoch := c.core.ReadEpoch()
 	if err := c.content(record.Handshake, content); err != nil {
@@ -155,12 +153,10 @@ func (k *KernelConn) HandleHandshake(content []byte) (KernelUpdate, error) {
 // HandleHandshake.
 func (k *KernelConn) SawData() error {
 	c := &k.conn
-	switch {
-	case c.core == nil:
-		return errZeroConn
-	case c.err != nil:
-		return c.err
-	case c.core.In.Partial():
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if c.core.In.Partial() {
 		c.fail(fault.InterleavedRecord.With("%v", record.ApplicationData))
 		return c.err
 	}
@@ -175,11 +171,8 @@ func (k KernelConn) Format(s fmt.State, verb rune) { fmt.Fprint(s, "KernelConn(s
 // directions, and the new keys for ours.
 func (k *KernelConn) RefreshTrafficKeys() (KernelUpdate, error) {
 	c := &k.conn
-	if c.core == nil {
-		return KernelUpdate{}, errZeroConn
-	}
-	if c.err != nil {
-		return KernelUpdate{}, c.err
+	if err := c.usable(); err != nil {
+		return KernelUpdate{}, err
 	}
 	if c.core.Facts.Version == tls.VersionTLS12 {
 		return KernelUpdate{}, ErrNoKeyUpdate

@@ -35,9 +35,17 @@ type Status struct {
 // When the connection fails, the alert for the peer is handed out first, by an
 // EncodeTLSData and a TransmitTLSData; then, and from then on, the call returns
 // the same *Error. Discard counts on error too: all bytes are to be dropped.
+//
+// Functions of the configuration, and what it holds, are called during a turn.
+// They may ask the connection what it knows, and Abandon it; states are stale
+// there, and a turn is an error that changes nothing. If one of them panics, the
+// connection has failed, without an alert.
 func (c *Conn) ProcessTLSRecords(incoming []byte) (Status, error) {
-	if c.core == nil {
+	switch {
+	case c.core == nil:
 		return Status{}, errZeroConn
+	case c.calling():
+		return Status{}, errCalling
 	}
 	c.in = incoming
 	state := c.turn()
@@ -133,6 +141,8 @@ const (
 	atPeerClosed
 	atClosed
 	atFailed
+	atCall    // inside a turn, where functions of the configuration are called
+	atGivenUp // and one of them has abandoned the connection
 )
 
 func (c *Conn) enter(p place, s State) State {
@@ -278,7 +288,7 @@ func (c *Conn) nextMessages() error {
 		if err != nil || !ok {
 			return err
 		}
-		if err := c.machine.Handle(raw); err != nil {
+		if err := c.step(func() error { return c.machine.Handle(raw) }); err != nil {
 			return err
 		}
 		c.useless = 0
@@ -287,9 +297,57 @@ func (c *Conn) nextMessages() error {
 	return nil
 }
 
+// step is a step of the machine, which may call functions of the configuration.
+func (c *Conn) step(do func() error) error {
+	was := c.at
+	c.at = atCall
+	defer c.stepped(was)
+	err := do()
+	if c.at == atGivenUp {
+		return errGivenUp
+	}
+	c.at = was
+	return err
+}
+
+// stepped makes up for a step that has not come to its end.
+func (c *Conn) stepped(was place) {
+	switch c.at {
+	case atCall: // a panic
+		c.end(localError(errPanicked))
+		c.at, c.in = atFailed, nil
+	case atGivenUp:
+		c.at = was
+		c.Abandon()
+	}
+}
+
+// calling reports whether the connection waits for a function of the
+// configuration to return, which must not use it.
+func (c *Conn) calling() bool { return c.at >= atCall }
+
+// usable returns why the connection is not, or nil.
+func (c *Conn) usable() error {
+	switch {
+	case c.core == nil:
+		return errZeroConn
+	case c.calling():
+		return errCalling
+	case c.err != nil:
+		return c.err
+	}
+	return nil
+}
+
+var (
+	errCalling  = errors.New("baretls: used by a function that the connection itself has called")
+	errPanicked = errors.New("baretls: a function of the configuration has panicked")
+	errGivenUp  = errors.New("abandoned in a step") // never seen: the connection has failed by then
+)
+
 // resume goes on with the answer to a question.
 func (c *Conn) resume() {
-	err := c.machine.Resume()
+	err := c.step(c.machine.Resume)
 	if err == nil {
 		err = c.nextMessages()
 	}
@@ -309,7 +367,7 @@ func (c *Conn) changeCipherSpec(body []byte) error {
 		return fault.InterleavedRecord.With("%v", record.ChangeCipherSpec)
 	}
 	if c.core.Facts.Version == tls.VersionTLS12 {
-		return c.machine.ChangeCipherSpec()
+		return c.step(c.machine.ChangeCipherSpec)
 	}
 	return c.brought(false)
 }
@@ -395,10 +453,14 @@ var ErrAbandoned = errors.New("baretls: the connection has been abandoned")
 // cleared as far as Go lets us. A connection that is merely dropped leaks
 // nothing either; its secrets then stay in memory until they are overwritten.
 // After Split it may be called from any goroutine, and each half clears its
-// secrets when it is used next.
+// secrets when it is used next. In a function that the connection calls, it is
+// abandoned when that has returned.
 func (c *Conn) Abandon() {
 	switch failure := localError(ErrAbandoned); {
 	case c.core == nil:
+		return
+	case c.calling():
+		c.at = atGivenUp
 		return
 	case c.link() != nil:
 		c.postFailure(failure, fault.None)

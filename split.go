@@ -28,11 +28,10 @@ var ErrSplit = errors.New("baretls: the connection has been split")
 // time, and the connection's *Error after it has failed. Either side may have
 // closed already.
 func (c *Conn) Split() (*ReadHalf, *WriteHalf, error) {
+	if err := c.usable(); err != nil {
+		return nil, nil, err
+	}
 	switch {
-	case c.core == nil:
-		return nil, nil, errZeroConn
-	case c.err != nil:
-		return nil, nil, c.err
 	case !c.core.Complete:
 		return nil, nil, ErrHandshakeNotComplete
 	case c.core.Out.Pending() || c.unsent:
