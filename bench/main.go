@@ -25,7 +25,7 @@ func main() {
 		build  = flag.Bool("rustls", false, "build the Rust program first; without it, rustls takes part if it has been built")
 		only   = flag.String("only", "", "measure the tables whose names match this `pattern` only")
 		shares = flag.Duration("profile", 0, "tell where handshakes and records spend their time instead, by samples of `so long` for each")
-		into   = flag.String("write", "", "with -profile, put the tables into this `file`, between the lines that are marked for them")
+		into   = flag.String("write", "", "put the Markdown into this `file`, between the lines that are marked for it")
 	)
 	flag.BoolVar(&o.quick, "quick", false, "measure the most telling part only, in less than 45 seconds, without OpenSSL and rustls")
 	flag.IntVar(&o.runs, "runs", 11, "how many runs the medians are of")
@@ -37,10 +37,8 @@ func main() {
 	}
 	if *shares > 0 {
 		tables, err := profileAll(*shares)
-		if err == nil && *into != "" {
-			err = writeShares(*into, tables)
-		} else if err == nil {
-			_, err = fmt.Print(tables)
+		if err == nil {
+			err = show(tables, sharesMarks, *into)
 		}
 		if err != nil {
 			log.Fatal(err)
@@ -66,11 +64,20 @@ func main() {
 	if *asJSON {
 		err = r.json(os.Stdout)
 	} else {
-		err = r.markdown(os.Stdout)
+		err = show(r.markdown(), reportMarks, *into)
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// show prints text, or puts it into a document.
+func show(text string, m marks, into string) error {
+	if into != "" {
+		return m.write(into, text)
+	}
+	_, err := fmt.Print(text)
+	return err
 }
 
 // options are what is to be measured, and how well.
@@ -144,7 +151,7 @@ func plan(o options, p *pki, rs *rustls) []part {
 
 	sizes, recorded, weighed := []int{16384, 1024, 64}, suites, suites
 	if o.quick {
-		sizes, recorded, weighed = []int{16384, 64}, []suite{suites[0], suites[2]}, suites[1:2]
+		sizes, recorded, weighed = []int{16384, 64}, []suite{suites[0], suites[2]}, suites[:2]
 	}
 	records := records{p, rs}
 	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {

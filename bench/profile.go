@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
@@ -234,34 +232,6 @@ func profileAll(effort time.Duration) (string, error) {
 	fmt.Fprintf(&b, "\n### Records: ns, and %% of all\n\n")
 	markdownTable(&b, 1, timeRows(recordShares))
 	return b.String(), nil
-}
-
-// Between these lines of a document stand the tables.
-const sharesBegin, sharesEnd = "<!-- go run . -profile -->\n", "<!-- end of -profile -->\n"
-
-var errNoMarks = errors.New("there are no lines " + strings.TrimSpace(sharesBegin) + " and " + strings.TrimSpace(sharesEnd))
-
-// putShares puts tables between the lines of a document that they are for.
-func putShares(document, tables string) (string, error) {
-	before, rest, begins := strings.Cut(document, sharesBegin)
-	_, after, ends := strings.Cut(rest, sharesEnd)
-	if !begins || !ends {
-		return "", errNoMarks
-	}
-	return before + sharesBegin + "\n" + tables + "\n" + sharesEnd + after, nil
-}
-
-// writeShares does that in a file.
-func writeShares(name, tables string) error {
-	document, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	changed, err := putShares(string(document), tables)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return os.WriteFile(name, []byte(changed), 0o644)
 }
 
 func profileHandshakes(p *pki, effort time.Duration) (all []profiled, err error) {

@@ -3,9 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -121,33 +119,5 @@ func TestShareRows(t *testing.T) {
 	}
 	if got := allocationRows([]profiled{p}); !slices.EqualFunc(got, wantAllocs, slices.Equal[[]string]) {
 		t.Errorf("the rows are %q, want %q", got, wantAllocs)
-	}
-}
-
-// TestPutShares: the tables take the place of those that stood there.
-func TestPutShares(t *testing.T) {
-	document := "# Title\n" + sharesBegin + "old\n" + sharesEnd + "rest\n"
-	want := "# Title\n" + sharesBegin + "\nnew\n\n" + sharesEnd + "rest\n"
-	for range 2 { // and again
-		var err error
-		if document, err = putShares(document, "new\n"); err != nil || document != want {
-			t.Errorf("the document is %q, %v, want %q", document, err, want)
-		}
-	}
-	for _, without := range []string{"", sharesBegin, sharesEnd, sharesEnd + sharesBegin} {
-		if got, err := putShares(without, "new\n"); !errors.Is(err, errNoMarks) {
-			t.Errorf("tables in %q: %q, %v, want %v", without, got, err, errNoMarks)
-		}
-	}
-}
-
-// TestPerformanceDocument has a place for the tables.
-func TestPerformanceDocument(t *testing.T) {
-	document, err := os.ReadFile("../docs/performance.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := putShares(string(document), ""); err != nil {
-		t.Error(err)
 	}
 }

@@ -41,7 +41,7 @@ func (r report) json(w io.Writer) error {
 	return e.Encode(r)
 }
 
-func (r report) markdown(w io.Writer) error {
+func (r report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n\n%s\n", r.Machine, r.Effort, legend)
 	if len(r.Aims) > 0 {
@@ -55,8 +55,7 @@ func (r report) markdown(w io.Writer) error {
 	for _, t := range r.Tables {
 		t.markdown(&b)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func (t table) markdown(b *strings.Builder) {
