@@ -114,7 +114,8 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 func (c *Conn) TicketsReceived() int { return int(c.core.TicketsReceived()) }
 
 // TLSExporter is the channel binding "tls-exporter" (RFC 9266, Section 2): 32
-// bytes that tie what an application authenticates to this connection.
+// bytes that tie what an application authenticates to this connection. Its
+// errors are those of ExportKeyingMaterial.
 func (c *Conn) TLSExporter() ([]byte, error) {
 	// "Context value: Zero-length string", which is not none in TLS 1.2.
 	return c.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
@@ -157,8 +158,9 @@ func export(length int, fill func(out []byte) error) ([]byte, error) {
 // 255 hashes, 8,160 bytes with SHA-256. Before the handshake is complete it is
 // ErrHandshakeNotComplete, and after the connection has failed its *Error, for
 // then the secrets are gone. In TLS 1.2 (RFC 5705) a nil context differs from
-// an empty one, and without extended_main_secret it is ErrExportWithoutEMS
-// (RFC 7627, Section 5.4).
+// an empty one, of at most 65,535 bytes; labels that TLS 1.2 has for itself, such
+// as "master secret", are refused; and without extended_main_secret it is
+// ErrExportWithoutEMS (RFC 7627, Section 5.4).
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	if l := c.link(); l != nil { // the secrets may go while we use them
 		l.exporters.Lock()

@@ -57,6 +57,10 @@ func (s *MainSecret12) Export(k *KDF, label string, context, out, clientRandom, 
 	if len(label) == 0 || len(label) > maxLabel12 {
 		return ErrExporterLabel
 	}
+	switch label {
+	case "client finished", "server finished", "master secret", "key expansion":
+		return ErrExporterReserved // RFC 5705, Section 6
+	}
 	if len(out) > 255*k.size {
 		return ErrExporterLength
 	}

@@ -322,6 +322,24 @@ func TestLongLabelsExportDifferentMaterial(t *testing.T) {
 	}
 }
 
+// "These entries are reserved and MUST NOT be used": RFC 5705, Section 6. Labels
+// that begin like them are others.
+func TestReservedLabelsAreNotExported(t *testing.T) {
+	k := NewKDF(sha256.New)
+	main := MainSecret12From(fill(48, 1))
+	for _, reserved := range []string{"client finished", "server finished", "master secret", "key expansion"} {
+		for _, context := range [][]byte{nil, {}, fill(10, 4)} {
+			out := make([]byte, 32)
+			if err := main.Export(k, reserved, context, out, fill(32, 2), fill(32, 3)); err != ErrExporterReserved || !zero(out) {
+				t.Errorf("%q with the context %x: the error is %v and the output %x, want ErrExporterReserved and none", reserved, context, err, out)
+			}
+			if err := main.Export(k, reserved+" of mine", context, out, fill(32, 2), fill(32, 3)); err != nil || zero(out) {
+				t.Errorf("%q with the context %x: the error is %v and the output %x, want none and some", reserved+" of mine", context, err, out)
+			}
+		}
+	}
+}
+
 func TestExporter12RefusesWhatTLS13Refuses(t *testing.T) {
 	k := NewKDF(sha256.New)
 	main := MainSecret12From(fill(48, 1))

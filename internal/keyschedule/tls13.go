@@ -156,6 +156,8 @@ func (s *ExporterSecret) Export(k *KDF, label string, context, out []byte) error
 var (
 	// ErrExporterLabel is a label that is empty or longer than 249 bytes.
 	ErrExporterLabel = errors.New("exporter label is empty or longer than 249 bytes")
+	// ErrExporterReserved is a label under which TLS 1.2 derives secrets of its own.
+	ErrExporterReserved = errors.New("exporter label is reserved for TLS 1.2 itself")
 	// ErrExporterLength is a request for more than 255 hashes of output.
 	ErrExporterLength = errors.New("exporter output is longer than 255 hashes")
 	// ErrExporterContext is a context of more than 65535 bytes in TLS 1.2.
