@@ -146,6 +146,7 @@ type logged struct {
 	secret []byte
 }
 
+// logKeys writes lines with the labels of RFC 9850, Sections 2.1 and 2.2.
 func (p *Policy) logKeys(clientRandom []byte, keys ...logged) error {
 	if p.KeyLog == nil {
 		return nil

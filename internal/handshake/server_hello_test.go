@@ -152,6 +152,8 @@ func TestClientHellosWithMoreInThemAreFine(t *testing.T) {
 		{"thousands of signature schemes in front of ours", editClientHello(func(h *wire.ClientHello) {
 			h.SignatureAlgorithms = append(bytes.Repeat([]byte{0xfe, 0xfe}, 20000), h.SignatureAlgorithms...)
 		})},
+		// "MUST ignore … if both extensions appear": RFC 8449, Section 5.
+		{"max_fragment_length beside record_size_limit", addToHello(1, 1)},
 		{"no shares yet", editClientHello(func(h *wire.ClientHello) { h.KeyShares = nil })},
 		{"no server_name", without(wire.ExtServerName)},
 		{"a server_name that is an address", editClientHello(func(h *wire.ClientHello) { h.ServerName = []byte("127.0.0.1") })},
