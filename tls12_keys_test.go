@@ -282,7 +282,7 @@ func TestTLS12Exporter(t *testing.T) {
 		for _, context := range [][]byte{nil, {}, []byte("context"), make([]byte, 1000)} {
 			for _, n := range []int{1, 20, 32, 33, 100, 1000} {
 				seed := randoms
-				if context != nil { // "a zero-length context value … is different from no context"
+				if context != nil { // an empty one has a length
 					seed = slices.Concat(randoms, vector16(context))
 				}
 				want := prf12(newHash, main, "EXPERIMENTAL label", seed, n)

@@ -146,7 +146,7 @@ func TestVersionsOfHellos(t *testing.T) {
 		{"supported_versions with old ones and grease, to a server of TLS 1.2", versions(0x3a3a, 0x0302, 0x0304, 0x0303), bounds{tls12, tls12}, tls12},
 		{"supported_versions of old ones", versions(0x0302, 0x0301), bounds{tls12, tls13}, 0},
 		{"supported_versions of grease", versions(0x3a3a), bounds{tls12, tls13}, 0},
-		// "the server MUST NOT use ClientHello.legacy_version for version
+		// "servers MUST NOT use the ClientHello.legacy_version value for version
 		// negotiation" (RFC 9846, Section 4.3.1).
 		{"supported_versions of TLS 1.2, and TLS 1.1 besides", both(versions(0x0303), legacy(0x0302)), bounds{tls12, tls12}, tls12},
 	} {

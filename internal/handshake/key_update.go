@@ -119,7 +119,7 @@ func (c *Core) dataRecords(n int) (records, updates int) {
 		return records, 0
 	}
 	room := max(c.Out.Left(), 1) - 1
-	if c.owed&updateDue != 0 { // "prior to its next application data record"
+	if c.owed&updateDue != 0 { // "prior to sending its next Application Data record"
 		room = 0
 	}
 	if uint64(records) > room {

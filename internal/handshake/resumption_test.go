@@ -440,8 +440,8 @@ func addEarlyData(m []byte) []byte {
 	return editClientHello(func(h *wire.ClientHello) { h.Has = h.Has.With(wire.ExtEarlyData) })(m)
 }
 
-// "each PSK is bound to the handshake": there is no byte of a resuming hello
-// that can be changed on its way so that the connection still resumes.
+// A binder "forms a binding between a PSK and the current handshake" (Section
+// 4.3.11.2): no byte of a resuming hello can be changed so that it still resumes.
 func TestEveryByteOfAResumingHelloIsBound(t *testing.T) {
 	p := newPair(t)
 	p.keepSessions()

@@ -409,7 +409,7 @@ func (s *Server) resume12(h *wire.ClientHello, m message) (state, error) {
 	if s.policy.Tickets.Stateful() {
 		hello.SessionID, s.sessionID = h.SessionID, slices.Clone(h.SessionID)
 	} else {
-		// "the server … uses the Session ID from the client" (RFC 5077, Section 3.4).
+		// "it MUST respond with the same Session ID" (RFC 5077, Section 3.4).
 		hello.SessionID = h.SessionID
 		s.issueTicket = h.Has.Has(wire.ExtSessionTicket)
 	}

@@ -69,8 +69,8 @@ func (w *Writer) Enqueue(t ContentType, buf []byte) {
 }
 
 // EnqueueKeys changes the keys once all that was queued before is sealed. What
-// is queued later starts a new record: messages that precede a key change "end
-// at a record boundary" (RFC 9846, Section 5.1).
+// is queued later starts a new record: messages that precede a key change go out
+// "in alignment with a record boundary" (RFC 9846, Section 5.1).
 func (w *Writer) EnqueueKeys(k *Keys) {
 	if !w.Pending() {
 		w.SetKeys(k)

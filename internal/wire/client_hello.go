@@ -154,8 +154,8 @@ func (m *ClientHello) check() error {
 	return nil
 }
 
-// checkRecordSizeLimit holds RFC 8449, Section 4: "Endpoints MUST treat receipt
-// of a value smaller than 64 as a fatal error".
+// checkRecordSizeLimit holds RFC 8449, Section 4: nobody sends less than 64, and
+// "An endpoint MUST treat receipt of a smaller value as a fatal error".
 func checkRecordSizeLimit(limit uint16) error {
 	if limit < 64 {
 		return fault.IllegalParameter.With("record_size_limit %d", limit)
