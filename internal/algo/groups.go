@@ -24,8 +24,8 @@ type Group struct {
 }
 
 // groups are in the default order of preference: RFC 9846, Appendix B.3.1.4, none
-// of the obsolete ones, and the hybrids of draft-ietf-tls-ecdhe-mlkem, of which
-// X25519MLKEM768 alone has its KEM in front.
+// of the obsolete ones, and the hybrids of RFC 10024, Section
+// 4.1, of which X25519MLKEM768 alone has its KEM in front.
 var groups = [...]Group{
 	{tls.X25519MLKEM768, "X25519MLKEM768", true, 1184 + 32, 1088 + 32, &x25519, &mlkem768, true, tls.X25519},
 	{tls.X25519, "X25519", false, 32, 32, &x25519, nil, false, 0},
@@ -120,7 +120,7 @@ func (s *KeyShare) Finish(serverShare []byte) ([]byte, error) {
 	// tampered with, one that the server does not have.
 	kemSecret, err := s.kem.Decapsulate(ciphertext)
 	if err != nil {
-		return nil, fault.BadKeyShare.Because(err)
+		return nil, fault.Internal.Because(err) // RFC 10024, Section 4.2
 	}
 	return g.join(secret, kemSecret), nil
 }
@@ -145,7 +145,7 @@ func (g *Group) Respond(rand io.Reader, clientShare []byte) (serverShare, secret
 	point, kemKey := g.split(clientShare)
 	var encapsulator crypto.Encapsulator
 	if g.kem != nil {
-		// The check of FIPS 203, Section 7.2, which draft-ietf-tls-ecdhe-mlkem
+		// The check of FIPS 203, Section 7.2, which RFC 10024, Section 4.2,
 		// demands, along with the alert.
 		if encapsulator, err = g.kem.newPublic(kemKey); err != nil {
 			return nil, nil, fault.BadKeyShare.Because(err)
@@ -187,7 +187,7 @@ func (g *Group) split(share []byte) (point, kem []byte) {
 	return share[:g.curve.pointLen], share[g.curve.pointLen:]
 }
 
-// join concatenates the parts of a secret, and erases them.
+// join concatenates the parts of a secret (RFC 10024, Section 4.3), and erases them.
 func (g *Group) join(curve, kem []byte) []byte {
 	first, second := curve, kem
 	if g.kemFirst {

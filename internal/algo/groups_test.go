@@ -138,7 +138,7 @@ func TestRFC8448KeyExchange(t *testing.T) {
 	}
 }
 
-// hybridLayouts says where draft-ietf-tls-ecdhe-mlkem puts the parts.
+// hybridLayouts says where RFC 10024 puts the parts.
 var hybridLayouts = []struct {
 	id        tls.CurveID
 	classical tls.CurveID
