@@ -36,12 +36,14 @@ type ClientConfig struct {
 	RootCAs *x509.CertPool
 	// CustomVerify replaces the default verification, the check of the name
 	// included, if it is set. An error ends the handshake with the alert
-	// bad_certificate, or the one that it chooses. It must not block. One that accepts everybody protects
-	// from nobody who is on the way (RFC 9846, Appendix C.5).
+	// bad_certificate, or the one that it chooses. It must not block. One that
+	// accepts everybody protects from nobody who is on the way (RFC 9846,
+	// Appendix C.5).
 	CustomVerify func(*PeerVerification) error
 	// VerifyPeer runs, if it is set, after the default verification or
 	// CustomVerify has accepted the server, and may refuse it all the same, in
-	// the same way.
+	// the same way. Both also run when a session is about to be offered: if they
+	// refuse it is not, and the handshake is full.
 	VerifyPeer func(*PeerVerification) error
 
 	// Certificates to choose from when the server asks for one: the first that
@@ -95,8 +97,8 @@ type ClientConfig struct {
 	SignatureSchemes []tls.SignatureScheme
 
 	// KeyLogWriter is written the secrets of each connection to, in the format
-	// of SSLKEYLOGFILE (RFC 9850, Section 2), if it is set. That gives up all secrecy:
-	// it is for debugging only. Writes are serialized.
+	// of SSLKEYLOGFILE (RFC 9850, Section 2), if it is set. That gives up all
+	// secrecy: it is for debugging only. Writes are serialized.
 	KeyLogWriter io.Writer
 	// Time is the clock; nil stands for time.Now.
 	Time func() time.Time
@@ -107,7 +109,8 @@ type ClientConfig struct {
 	Rand io.Reader
 
 	// MaxFragmentSize is how many bytes of content a record gets at most, 64
-	// to 16384; 0 stands for 16384. Header and tag, 22 bytes, come on top.
+	// to 16384; 0 stands for 16384. What encryption adds comes on top: see
+	// EncryptedLen of WriteTraffic.
 	MaxFragmentSize int
 	// RecordPadding pads the content of protected records to a multiple of so
 	// many bytes, a power of two that divides the fragment size (RFC 9846,
@@ -162,8 +165,8 @@ type ServerConfig struct {
 	// extended_main_secret: see ClientConfig.
 	AllowNoExtendedMainSecret bool
 	// CipherSuites of both versions in order of preference; nil stands for all
-	// that are supported, and for following clients that prefer ChaCha20 because they
-	// have no AES instructions.
+	// that are supported, and for following clients that prefer ChaCha20 because
+	// they have no AES instructions.
 	CipherSuites []uint16
 	// Groups for the key exchange in order of preference; nil stands for those
 	// of ClientConfig. A client without a share of a fitting group is asked
@@ -198,7 +201,8 @@ type ServerConfig struct {
 	// SessionTicketsDisabled turns resumption off.
 	SessionTicketsDisabled bool
 	// TicketCount is how many tickets a client is sent at most, 1 to 16; 0
-	// stands for 2, and for 1 after a resumption.
+	// stands for 2. After a resumption it is sent one, unless it asks for more
+	// (RFC 9149). In TLS 1.2 there is one.
 	TicketCount int
 	// TicketLifetime is how long a ticket is good for, at least a second and
 	// at most 7 days; 0 stands for a day.

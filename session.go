@@ -121,8 +121,8 @@ func (c *clientSessionCache) Take(key string) *ClientSession {
 // are encoded, and hold secrets. Methods are called from any goroutine and
 // must not block.
 type SessionStore interface {
-	// Put keeps a session until it expires, or not as long. After an error the
-	// client gets no ticket.
+	// Put keeps a session until it expires, or not as long. The bytes are the
+	// store's. After an error the client gets no ticket.
 	Put(id string, session []byte, expires time.Time) error
 	// Get returns a copy of a session, or nil. It stays where it is, for whoever
 	// sees a ClientHello can name it. The bytes are the connection's, which
@@ -133,7 +133,9 @@ type SessionStore interface {
 	// Section 8.1). It is called for a session that Get has returned, when the
 	// client has proved to have its secret, and with false the handshake is
 	// full. In TLS 1.2 it is not called: there a session is used until it
-	// expires, and Put again when it was.
+	// expires, and Put again when it was. It also stays after a fatal alert,
+	// which RFC 5246, Section 7.2.2, would have end it: whoever can break a
+	// connection would decide who may resume.
 	Remove(id string) bool
 }
 

@@ -189,9 +189,9 @@ func (w *WriteHalf) PayloadOffset() int { return w.traffic().PayloadOffset() }
 
 // Encrypt encrypts all of appData, in as many records as it takes, to the
 // front of out and returns how many bytes that are. The slices may share
-// memory, as those of WriteTraffic. A KeyUpdate that is pending goes first (RFC 9846, Section 4.7.3). Errors are those of WriteTraffic's
-// Encrypt: an out that is too small is an *InsufficientSizeError and changes
-// nothing.
+// memory, as those of WriteTraffic. A KeyUpdate that is pending goes first (RFC
+// 9846, Section 4.7.3). Errors are those of WriteTraffic's Encrypt: an out that is
+// too small is an *InsufficientSizeError and changes nothing.
 func (w *WriteHalf) Encrypt(appData, out []byte) (int, error) {
 	return w.traffic().Encrypt(appData, out)
 }
