@@ -41,60 +41,70 @@ func (k HandshakeKind) String() string {
 	return fmt.Sprintf("HandshakeKind(%d)", uint8(k))
 }
 
+// known is the core; that of a zero Conn knows nothing.
+func (c *Conn) known() *handshake.Core {
+	if c.core == nil {
+		return &nothing
+	}
+	return c.core
+}
+
+var nothing = handshake.Core{Facts: handshake.Facts{Peer: new(handshake.Peer)}}
+
 // The accessors below may be used at any time. Until the handshake is complete
 // what they return is what the peer claims, not what is authenticated: ask
 // IsHandshaking.
 
 // IsHandshaking reports whether the handshake is not complete: for a client
 // until the server's Finished is verified, for a server until the client's is.
-func (c *Conn) IsHandshaking() bool { return !c.core.Complete }
+func (c *Conn) IsHandshaking() bool { return !c.known().Complete }
 
 // ALPNProtocol is the application protocol that was agreed on (RFC 7301), or
 // empty if there is none.
-func (c *Conn) ALPNProtocol() string { return c.core.Facts.ALPN() }
+func (c *Conn) ALPNProtocol() string { return c.known().Facts.ALPN() }
 
 // ProtocolVersion is tls.VersionTLS13 or tls.VersionTLS12, or 0 before it is known.
-func (c *Conn) ProtocolVersion() uint16 { return c.core.Facts.Version }
+func (c *Conn) ProtocolVersion() uint16 { return c.known().Facts.Version }
 
 // NegotiatedCipherSuite is the cipher suite, as in crypto/tls, or 0.
-func (c *Conn) NegotiatedCipherSuite() uint16 { return c.core.Facts.Suite }
+func (c *Conn) NegotiatedCipherSuite() uint16 { return c.known().Facts.Suite }
 
 // NegotiatedKeyExchangeGroup is the key exchange group, or 0, as after a
 // resumption in TLS 1.2.
-func (c *Conn) NegotiatedKeyExchangeGroup() tls.CurveID { return c.core.Facts.Group }
+func (c *Conn) NegotiatedKeyExchangeGroup() tls.CurveID { return c.known().Facts.Group }
 
 // HandshakeKind tells how the handshake went.
-func (c *Conn) HandshakeKind() HandshakeKind { return HandshakeKind(c.core.Facts.Kind) }
+func (c *Conn) HandshakeKind() HandshakeKind { return HandshakeKind(c.known().Facts.Kind) }
 
 // PeerCertificates is the peer's chain, its own certificate first, once it has
 // proved to have the key. It must not be modified.
-func (c *Conn) PeerCertificates() []*x509.Certificate { return c.core.Facts.PeerCertificates }
+func (c *Conn) PeerCertificates() []*x509.Certificate { return c.known().Facts.PeerCertificates }
 
 // ServerName is the name of the server: for a client, the one given to
 // NewClient; for a server, the one that the client asked for by server_name
 // (RFC 6066), in lower case, or empty.
-func (c *Conn) ServerName() string { return c.core.Facts.ServerName }
+func (c *Conn) ServerName() string { return c.known().Facts.ServerName }
 
 // OCSPResponse is the response stapled to the server's certificate (RFC 9846,
 // Section 4.5.1.1), in DER, or nil. It has not been verified. Client only.
-func (c *Conn) OCSPResponse() []byte { return c.core.Facts.OCSPResponse }
+func (c *Conn) OCSPResponse() []byte { return c.known().Facts.OCSPResponse }
 
 // SignedCertificateTimestamps are those that came with the server's
 // certificate (RFC 6962). They have not been verified. Client only.
-func (c *Conn) SignedCertificateTimestamps() [][]byte { return c.core.Facts.SCTs }
+func (c *Conn) SignedCertificateTimestamps() [][]byte { return c.known().Facts.SCTs }
 
 // PeerSignatureScheme is the scheme of the peer's CertificateVerify, or 0.
-func (c *Conn) PeerSignatureScheme() tls.SignatureScheme { return c.core.Facts.PeerScheme }
+func (c *Conn) PeerSignatureScheme() tls.SignatureScheme { return c.known().Facts.PeerScheme }
 
 // ConnectionState returns what is known as the type that the standard
 // library's ecosystem knows. Its ExportKeyingMaterial method must not be
 // called, for crypto/tls gives nobody else the means to make it work: it
 // panics. Use the one of Conn.
 func (c *Conn) ConnectionState() tls.ConnectionState {
-	f := &c.core.Facts
+	f := &c.known().Facts
 	return tls.ConnectionState{
 		Version:            f.Version,
-		HandshakeComplete:  c.core.Complete,
+		HandshakeComplete:  c.known().Complete,
 		CipherSuite:        f.Suite,
 		CurveID:            f.Group,
 		NegotiatedProtocol: f.ALPN(),
@@ -111,7 +121,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 }
 
 // TicketsReceived is how many session tickets a client has been sent.
-func (c *Conn) TicketsReceived() int { return int(c.core.TicketsReceived()) }
+func (c *Conn) TicketsReceived() int { return int(c.known().TicketsReceived()) }
 
 // TLSExporter is the channel binding "tls-exporter" (RFC 9266, Section 2): 32
 // bytes that tie what an application authenticates to this connection. Its
@@ -126,8 +136,11 @@ func (c *Conn) TLSExporter() ([]byte, error) {
 // as early data is offered or accepted and the handshake lasts, and is
 // ErrNoEarlyData otherwise.
 func (c *Conn) ExportEarlyKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if err := c.failure(); err != nil {
+	switch err := c.failure(); {
+	case err != nil:
 		return nil, err
+	case c.core == nil:
+		return nil, errZeroConn
 	}
 	return export(length, func(out []byte) error {
 		ok, err := c.core.ExportEarly(label, context, out)
@@ -169,6 +182,8 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 	switch err := c.failure(); {
 	case err != nil:
 		return nil, err
+	case c.core == nil:
+		return nil, errZeroConn
 	case !c.core.Complete:
 		return nil, ErrHandshakeNotComplete
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -903,6 +904,50 @@ func TestRule9ZeroStates(t *testing.T) {
 			}()
 			wantStale(t, "no state", handle)
 		}()
+	}
+}
+
+// A Conn that neither NewClient nor NewServer has made is of no use, and does no
+// harm.
+func TestRule9ZeroConn(t *testing.T) {
+	c := new(baretls.Conn)
+	arguments := map[string][]any{
+		"ProcessTLSRecords":         {make([]byte, 100)},
+		"ExportKeyingMaterial":      {"label", []byte(nil), 32},
+		"ExportEarlyKeyingMaterial": {"label", []byte(nil), 32},
+	}
+	for method, call := range reflect.ValueOf(c).Methods() {
+		if method.Name == "Format" {
+			continue // fmt knows how to call it
+		}
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("%s of a zero Conn panics: %v", method.Name, r)
+				}
+			}()
+			var in []reflect.Value
+			for _, argument := range arguments[method.Name] {
+				in = append(in, reflect.ValueOf(argument))
+			}
+			call.Call(in)
+		}()
+	}
+	if state := c.ConnectionState(); !c.IsHandshaking() || state.HandshakeComplete || state.Version != 0 || state.PeerCertificates != nil {
+		t.Errorf("a zero Conn has the state %+v", state)
+	}
+	for call, err := range map[string]error{
+		"ProcessTLSRecords":         err2(c.ProcessTLSRecords(nil)),
+		"Split":                     err3(c.Split()),
+		"DangerousExtractSecrets":   err2(c.DangerousExtractSecrets()),
+		"DangerousIntoKernelConn":   err3(c.DangerousIntoKernelConn()),
+		"ExportKeyingMaterial":      err2(c.ExportKeyingMaterial("label", nil, 32)),
+		"ExportEarlyKeyingMaterial": err2(c.ExportEarlyKeyingMaterial("label", nil, 32)),
+		"TLSExporter":               err2(c.TLSExporter()),
+	} {
+		if err == nil {
+			t.Errorf("%s of a zero Conn is no error", call)
+		}
 	}
 }
 

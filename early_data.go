@@ -45,7 +45,7 @@ func (s EarlyDataStatus) String() string {
 
 // EarlyData tells what became of 0-RTT data. For a client it is decided when
 // the handshake is complete, for a server with the ClientHello.
-func (c *Conn) EarlyData() EarlyDataStatus { return EarlyDataStatus(c.core.Facts.EarlyData) }
+func (c *Conn) EarlyData() EarlyDataStatus { return EarlyDataStatus(c.known().Facts.EarlyData) }
 
 // ErrExceededEarlyData is more early data than the session allows. Nothing of
 // it has been encrypted.
