@@ -103,9 +103,10 @@ type ClientConfig struct {
 	// Time is the clock; nil stands for time.Now.
 	Time func() time.Time
 	// Rand is the source of randoms and of key shares; nil stands for
-	// crypto/rand. Encapsulation of ML-KEM and signatures take their
-	// randomness from the system in any case. It must be safe for concurrent
-	// use if the config is shared.
+	// crypto/rand, and all else is for simulations (RFC 9846, Appendix C.1).
+	// Encapsulation of ML-KEM and signatures take their randomness from the
+	// system in any case. It must be safe for concurrent use if the config is
+	// shared.
 	Rand io.Reader
 
 	// MaxFragmentSize is how many bytes of content a record gets at most, 64
