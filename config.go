@@ -170,12 +170,13 @@ type ServerConfig struct {
 	// they have no AES instructions.
 	CipherSuites []uint16
 	// Groups for the key exchange in order of preference; nil stands for those
-	// of ClientConfig. A client without a share of a fitting group is asked
-	// for one by HelloRetryRequest, also for the sake of a post-quantum group.
+	// of ClientConfig. A group that the client has sent a share of goes before
+	// one that takes a HelloRetryRequest, unless only the latter is post-quantum.
 	Groups []tls.CurveID
 
 	// ClientAuth says whether clients are asked for a certificate, and what
-	// becomes of those that have none or a bad one. Requests name ClientCAs.
+	// becomes of those that have none or a bad one. Requests name ClientCAs,
+	// unless that takes more than 32 KiB.
 	ClientAuth tls.ClientAuthType
 	// ClientCAs are the authorities that a client's chain has to lead to; nil
 	// stands for the system's, which is hardly ever right.

@@ -113,8 +113,9 @@ func (s MayEncryptEarlyData) PayloadOffset() int {
 // Encrypt encrypts all of earlyData, in as many records as it takes, to the
 // front of out and returns how many bytes that are. The slices may share
 // memory, as those of WriteTraffic. It is all or nothing: more than BytesLeft
-// is ErrExceededEarlyData, an out that is too small an *InsufficientSizeError,
-// and neither takes anything from the allowance.
+// is ErrExceededEarlyData, more records than the key may protect are
+// ErrEncryptExhausted, an out that is too small is an *InsufficientSizeError, and
+// none of these takes anything from the allowance.
 func (s MayEncryptEarlyData) Encrypt(earlyData, out []byte) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err

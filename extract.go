@@ -55,7 +55,8 @@ var (
 //
 // It is ErrHandshakeNotComplete before the handshake is, ErrOutputPending as
 // long as something waits to be encoded or transmitted, ErrWriteClosed after
-// QueueCloseNotify, ErrExtractionDisabled unless the config allows it, and the
+// QueueCloseNotify, ErrExtractionDisabled unless the config allows it, an error
+// of its own when a handshake message has been received in part, and the
 // connection's *Error after it has failed. Bytes that were received but not
 // opened are to be read by whoever has the keys, from a record boundary on:
 // docs/ktls.md has the steps.

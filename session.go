@@ -75,7 +75,7 @@ type ClientSessionStore interface {
 }
 
 // NewClientSessionCache returns a ClientSessionStore in memory for so many
-// keys, with the latest 4 sessions each. The key that was put least recently
+// keys, with the latest 4 sessions each. The key that was used least recently
 // gives way. A capacity of 0 stands for 256.
 func NewClientSessionCache(capacity int) ClientSessionStore {
 	return &clientSessionCache{lru: newLRU[[]*ClientSession](capacity)}
@@ -140,7 +140,7 @@ type SessionStore interface {
 }
 
 // NewSessionCache returns a SessionStore in memory for so many sessions. The
-// one that was put in first gives way. A capacity of 0 stands for 4096.
+// one that was put least recently gives way. A capacity of 0 stands for 4096.
 func NewSessionCache(capacity int) SessionStore {
 	if capacity == 0 {
 		capacity = 4096

@@ -29,7 +29,8 @@ import (
 // only one of them should rotate: see SetLifetime.
 //
 // Whoever has the ring can read every connection that was resumed with one of
-// its tickets up to its key exchange, and the 0-RTT data of all of them.
+// its tickets up to its key exchange, and the 0-RTT data of all of them; in TLS
+// 1.2 all of such connections, and of those that the tickets come from.
 type TicketKeys struct {
 	mutex    sync.Mutex // of writers
 	ring     atomic.Pointer[ticketRing]
