@@ -66,7 +66,8 @@ func (e *InsufficientSizeError) Error() string {
 	return fmt.Sprintf("baretls: buffer too small: %d bytes required", e.RequiredSize)
 }
 
-// Misuse of the API. None of these changes the connection.
+// Misuse of the API, and what cannot be had. None of these changes the connection
+// but ErrEncryptExhausted, which closes the write side.
 var (
 	// ErrAlreadyEncoded is the second Encode of one record.
 	ErrAlreadyEncoded = errors.New("baretls: record already encoded")
