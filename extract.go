@@ -98,7 +98,7 @@ func (c *Conn) extract() (*ExtractedSecrets, *KernelConn, error) {
 		Rx:          TrafficKeys(c.core.ReadKeys()),
 	}
 	k := &KernelConn{Conn{core: c.core, machine: c.machine}}
-	c.err = localError(ErrSecretsExtracted)
+	c.err, c.at, c.half = localError(ErrSecretsExtracted), atFailed, gone
 	return secrets, k, nil
 }
 
@@ -132,8 +132,7 @@ func (k *KernelConn) HandleHandshake(content []byte) (KernelUpdate, error) {
 	}
 	epoch := c.core.ReadEpoch()
 	if err := c.content(record.Handshake, content); err != nil {
-		c.fail(err)
-		return KernelUpdate{}, c.err
+		return KernelUpdate{}, k.fail(err)
 	}
 	c.core.In.Release()
 	if c.core.Facts.Version == tls.VersionTLS12 {
@@ -158,8 +157,7 @@ func (k *KernelConn) SawData() error {
 		return err
 	}
 	if c.core.In.Partial() {
-		c.fail(fault.InterleavedRecord.With("%v", record.ApplicationData))
-		return c.err
+		return k.fail(fault.InterleavedRecord.With("%v", record.ApplicationData))
 	}
 	c.core.SawData()
 	return nil
@@ -179,8 +177,7 @@ func (k *KernelConn) RefreshTrafficKeys() (KernelUpdate, error) {
 		return KernelUpdate{}, ErrNoKeyUpdate
 	}
 	if err := c.core.UpdateKeys(true); err != nil {
-		c.fail(err)
-		return KernelUpdate{}, c.err
+		return KernelUpdate{}, k.fail(err)
 	}
 	return k.written(), nil
 }
@@ -193,6 +190,13 @@ func (k *KernelConn) RecordsLeft(sequence uint64) uint64 {
 		return 0
 	}
 	return k.conn.core.Out.Limit() - sequence
+}
+
+// fail ends the connection. The caller has the keys, and seals the alert.
+func (k *KernelConn) fail(err error) error {
+	k.conn.fail(err)
+	k.conn.core.Out.Drop()
+	return k.conn.err
 }
 
 // written takes what the connection wanted to send.

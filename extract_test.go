@@ -367,6 +367,11 @@ func TestKernelConnFails(t *testing.T) {
 			if alert, ok := failure.Alert(); !ok || alert != test.alert || failure.Received() {
 				t.Errorf("%s: the alert is %v, %t, want %v", test.name, alert, ok, test.alert)
 			}
+			// The alert is the caller's to seal: the connection would do it with a
+			// nonce that has been used.
+			if status, gone := s.conn.ProcessTLSRecords(nil); status.State != nil || !errors.Is(gone, baretls.ErrSecretsExtracted) {
+				t.Errorf("%s: a turn of what is left leads to %T, %v", test.name, status.State, gone)
+			}
 			if _, again := k.HandleHandshake(keyUpdate(0)); again != err {
 				t.Errorf("%s: later the error is %v, and was %v", test.name, again, err)
 			}

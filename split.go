@@ -53,6 +53,7 @@ const (
 	whole half = iota // or what is left of it, which has failed by ErrSplit
 	readHalf
 	writeHalf
+	gone // elsewhere: what is left has failed by ErrSecretsExtracted, and seals nothing
 )
 
 // cacheLine keeps apart what different processors write.
