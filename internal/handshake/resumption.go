@@ -38,7 +38,11 @@ func (c *Client) offerSession() {
 		c.hello.Has = c.hello.Has.With(wire.ExtSessionTicket)
 	}
 	s := c.policy.Sessions.Take(c.Facts.ServerName)
-	if s == nil || !c.sessionFits(s) {
+	if s == nil {
+		return
+	}
+	if !c.sessionFits(s) {
+		s.Clear()
 		return
 	}
 	c.session = s

@@ -153,6 +153,32 @@ func TestSessionClear(t *testing.T) {
 	}
 }
 
+// An encoding that grew would leave copies of the PSK behind.
+func TestSessionIsEncodedInOnePiece(t *testing.T) {
+	large := aSession()
+	large.PeerChain, large.AppData = [][]byte{make([]byte, 5000), make([]byte, 3000)}, make([]byte, 1<<14)
+	for _, s := range []*Session{aSession(), aSession12(), large} {
+		if n := testing.AllocsPerRun(10, func() { s.Append(nil) }); n != 1 {
+			t.Errorf("a session is encoded by %v allocations", n)
+		}
+	}
+}
+
+// What a client has taken from its store and cannot offer is cleared.
+func TestSessionThatDoesNotFitIsCleared(t *testing.T) {
+	p := newPair(t)
+	expired := aSession()
+	psk := expired.PSK
+	p.clientPolicy.Sessions = shelf{"example.com": {expired}}
+	var c Client
+	if err := c.Init(&p.clientPolicy, "example.com", "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if c.session != nil || !bytes.Equal(psk, make([]byte, 32)) {
+		t.Errorf("an expired session is offered: %t, and has the PSK %x", c.session != nil, psk)
+	}
+}
+
 // What ParseSession takes, Append makes again; what it refuses, it refuses
 // without a panic.
 func FuzzParseSession(f *testing.F) {
