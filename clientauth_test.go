@@ -122,6 +122,56 @@ func wantClient(t *testing.T, m *meeting, known bool, cert *tls.Certificate) {
 	}
 }
 
+// Connections share what they know of a peer. Who appends to it, or sorts the
+// chains that he is to judge, changes nothing for the others.
+func TestWhatConnectionsShareStaysAsItIs(t *testing.T) {
+	var other x509.Certificate
+	eachVersion(t, func(t *testing.T, v version) {
+		st := newStage(t, func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
+			if v == tls12 {
+				want12(c, s)
+			}
+			s.Certificates = withLeaf(tlstest.Options{Kind: tlstest.ECDSAP256, Depth: 2}) // three certificates
+			s.Certificates[0].OCSPStaple = bytes.Repeat([]byte{7}, 33)
+			s.Certificates[0].SignedCertificateTimestamps = [][]byte{bytes.Repeat([]byte{1}, 20), bytes.Repeat([]byte{2}, 20), bytes.Repeat([]byte{3}, 20)}
+			c.VerifyPeer = func(v *baretls.PeerVerification) error {
+				clear(v.Certificates)
+				clear(v.VerifiedChains)
+				clear(v.SignedCertificateTimestamps)
+				return nil
+			}
+		})
+		for range 3 { // a full handshake, one by the cache of chains or by the session, and again
+			one, another := st.connect().client.conn, st.connect().client.conn
+			for _, conn := range []*baretls.Conn{one, another} {
+				state := conn.ConnectionState()
+				if len(state.PeerCertificates) != 3 || len(state.VerifiedChains) != 1 || state.VerifiedChains[0] == nil || len(state.SignedCertificateTimestamps) != 3 {
+					t.Fatalf("the connection knows %d certificates, %d chains and %d SCTs", len(state.PeerCertificates), len(state.VerifiedChains), len(state.SignedCertificateTimestamps))
+				}
+				_ = append(state.PeerCertificates, &other)
+				_ = append(state.VerifiedChains, nil)
+				_ = append(state.OCSPResponse, "more"...)
+				for _, sct := range state.SignedCertificateTimestamps {
+					_ = append(sct, "more"...)
+				}
+				for what, spare := range map[string]int{
+					"certificates": cap(state.PeerCertificates) - len(state.PeerCertificates),
+					"chains":       cap(state.VerifiedChains) - len(state.VerifiedChains),
+					"staple":       cap(state.OCSPResponse) - len(state.OCSPResponse),
+					"SCTs":         cap(state.SignedCertificateTimestamps) - len(state.SignedCertificateTimestamps),
+				} {
+					if spare != 0 {
+						t.Errorf("behind the %s there is room for %d", what, spare)
+					}
+				}
+			}
+			if second := another.SignedCertificateTimestamps()[1]; !bytes.Equal(second, bytes.Repeat([]byte{2}, 20)) {
+				t.Errorf("the second SCT is %x", second)
+			}
+		}
+	})
+}
+
 func TestClientKeyTypes(t *testing.T) {
 	roots, _ := tlstest.CA()
 	for _, kind := range tlstest.Kinds {

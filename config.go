@@ -260,7 +260,8 @@ func (c *ClientConfig) Format(s fmt.State, verb rune) { fmt.Fprint(s, "ClientCon
 // RetryCookieKey included.
 func (c *ServerConfig) Format(s fmt.State, verb rune) { fmt.Fprint(s, "ServerConfig(secret)") }
 
-// PeerVerification is what a peer can be judged by.
+// PeerVerification is what a peer can be judged by. Connections share what the
+// slices lead to, so that must not be modified.
 type PeerVerification struct {
 	// Certificates that the peer sent, its own first.
 	Certificates []*x509.Certificate
@@ -762,12 +763,12 @@ func viewHello(h *wire.ClientHello) *ClientHello {
 
 func viewVerification(v *handshake.Verification) PeerVerification {
 	return PeerVerification{
-		Certificates:                v.Certificates,
+		Certificates:                slices.Clone(v.Certificates),
 		ServerName:                  v.ServerName,
 		OCSPResponse:                v.OCSPResponse,
-		SignedCertificateTimestamps: v.SCTs,
+		SignedCertificateTimestamps: slices.Clone(v.SCTs),
 		Time:                        v.Time,
-		VerifiedChains:              v.VerifiedChains,
+		VerifiedChains:              slices.Clone(v.VerifiedChains),
 	}
 }
 

@@ -86,11 +86,13 @@ func (c *Conn) PeerCertificates() []*x509.Certificate { return c.known().Facts.P
 func (c *Conn) ServerName() string { return c.known().Facts.ServerName }
 
 // OCSPResponse is the response stapled to the server's certificate (RFC 9846,
-// Section 4.5.1.1), in DER, or nil. It has not been verified. Client only.
+// Section 4.5.1.1), in DER, or nil. It has not been verified, and must not be
+// modified. Client only.
 func (c *Conn) OCSPResponse() []byte { return c.known().Facts.OCSPResponse }
 
 // SignedCertificateTimestamps are those that came with the server's
-// certificate (RFC 6962). They have not been verified. Client only.
+// certificate (RFC 6962). They have not been verified, and must not be modified.
+// Client only.
 func (c *Conn) SignedCertificateTimestamps() [][]byte { return c.known().Facts.SCTs }
 
 // PeerSignatureScheme is the scheme of the peer's CertificateVerify, or 0.
@@ -99,7 +101,7 @@ func (c *Conn) PeerSignatureScheme() tls.SignatureScheme { return c.known().Fact
 // ConnectionState returns what is known as the type that the standard
 // library's ecosystem knows. Its ExportKeyingMaterial method must not be
 // called, for crypto/tls gives nobody else the means to make it work: it
-// panics. Use the one of Conn.
+// panics. Use the one of Conn. What it refers to must not be modified.
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	f := &c.known().Facts
 	return tls.ConnectionState{

@@ -61,6 +61,7 @@ func (ch *chain) parse(entries iter.Seq[wire.CertificateEntry]) error {
 		}
 		ch.certs = append(ch.certs, cert)
 	}
+	ch.certs = slices.Clip(ch.certs)
 	return nil
 }
 
@@ -72,7 +73,7 @@ func maySign(cert *x509.Certificate) bool {
 
 // staple keeps what came with the peer's own certificate.
 func (ch *chain) staple(entry wire.CertificateEntry) error {
-	ch.ocsp = bytes.Clone(entry.OCSPResponse)
+	ch.ocsp = slices.Clip(bytes.Clone(entry.OCSPResponse))
 	return ch.keepSCTs(entry.SCTs)
 }
 

@@ -152,7 +152,7 @@ func (c *Client) certificateStatus12(m message) (state, error) {
 	if err := status.Parse(m.body()); err != nil {
 		return 0, err
 	}
-	c.peer.ocsp = bytes.Clone(status.OCSPResponse)
+	c.peer.ocsp = slices.Clip(bytes.Clone(status.OCSPResponse))
 	c.add12(&c.handshake12, m.raw)
 	c.expectStatus = false
 	return c.judgeServer(func() (state, error) { return clientWait12SKE, nil })

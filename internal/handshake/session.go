@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -76,6 +77,7 @@ const sessionFormat = 1
 //	    opaque session_id<0..32>;
 //	} Session;
 func (s *Session) Append(b []byte) []byte {
+	b = slices.Grow(b, s.encodedLen()) // at once: what grows leaves copies of the PSK behind
 	b = append(b, sessionFormat)
 	b = binary.BigEndian.AppendUint16(b, s.Version)
 	b = binary.BigEndian.AppendUint16(b, s.Suite)
@@ -170,7 +172,11 @@ const clockSkew = 10 * time.Second
 // certificates parses the peer's chain, once.
 func (s *Session) certificates() ([]*x509.Certificate, error) {
 	if s.peer == nil {
-		peer := &Peer{OCSPResponse: s.OCSP, SCTs: s.SCTs}
+		peer := &Peer{OCSPResponse: slices.Clip(s.OCSP)}
+		for _, sct := range s.SCTs {
+			peer.SCTs = append(peer.SCTs, slices.Clip(sct))
+		}
+		peer.SCTs = slices.Clip(peer.SCTs)
 		for _, der := range s.PeerChain {
 			cert, err := x509.ParseCertificate(der)
 			if err != nil {
@@ -178,6 +184,7 @@ func (s *Session) certificates() ([]*x509.Certificate, error) {
 			}
 			peer.PeerCertificates = append(peer.PeerCertificates, cert)
 		}
+		peer.PeerCertificates = slices.Clip(peer.PeerCertificates)
 		s.peer = peer
 	}
 	return s.peer.PeerCertificates, nil
@@ -195,11 +202,22 @@ func appendBytes24(b, v []byte) []byte {
 	return append(append(b, byte(len(v)>>16), byte(len(v)>>8), byte(len(v))), v...)
 }
 
-func appendList24(b []byte, list [][]byte) []byte {
-	n := 0
+// encodedLen is what Append takes, or little more.
+func (s *Session) encodedLen() int {
+	const fixed = 128
+	return fixed + len(s.PSK) + len(s.ServerName) + len(s.ALPN) + listLen24(s.PeerChain) + len(s.OCSP) +
+		listLen24(s.SCTs) + len(s.AppData) + len(s.Ticket) + len(s.SessionID)
+}
+
+func listLen24(list [][]byte) (n int) {
 	for _, v := range list {
 		n += 3 + len(v)
 	}
+	return n
+}
+
+func appendList24(b []byte, list [][]byte) []byte {
+	n := listLen24(list)
 	b = append(b, byte(n>>16), byte(n>>8), byte(n))
 	for _, v := range list {
 		b = appendBytes24(b, v)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"iter"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -113,9 +114,9 @@ func SplitSCTs(list []byte) [][]byte {
 	var scts [][]byte
 	s := cryptobyte.String(list)
 	for sct := []byte(nil); len(scts) <= MaxSCTs && readVector16(&s, &sct); {
-		scts = append(scts, sct)
+		scts = append(scts, slices.Clip(sct))
 	}
-	return scts
+	return slices.Clip(scts)
 }
 
 // AppendCertificate appends a Certificate message with the DER of a chain, and
