@@ -66,7 +66,7 @@ func (c *Client) sendFirstHello(sni string) error {
 		}
 	}
 	// "a record containing an initial ClientHello SHOULD have version 0x0301"
-	c.Out.Version = tls.VersionTLS10
+	c.Out.Initial = true
 	return c.sendHello()
 }
 

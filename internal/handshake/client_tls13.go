@@ -48,7 +48,7 @@ func (c *Client) parseServerHello(h *wire.ServerHello, m message) error {
 		return fault.IllegalParameter.With("the server changed the cipher suite after HelloRetryRequest")
 	}
 	c.Facts.Version, c.TakesWarnings = h.SupportedVersion, false
-	c.Out.Version = tls.VersionTLS12
+	c.Out.Initial = false
 	if !c.transcript.Started() {
 		c.start(suite)
 		c.transcript.Add(c.firstHello)

@@ -107,8 +107,12 @@ type half struct {
 	tls12    bool
 	explicit uint8 // bytes of the nonce in each record
 
-	reduced  uint16 // a Reader's: how far the peer keeps below the largest record
-	fragment uint16 // a Writer's: most content bytes in a record
+	// Initial is a Writer's: handshake records in the clear have the
+	// legacy_record_version of an initial ClientHello (Section 5.1).
+	Initial bool
+
+	reduced uint16 // how far the contents of records keep below MaxPlaintext
+	padMask uint16 // a Writer's: padding block less one
 }
 
 func (h *half) set(k *Keys) {

@@ -1,27 +1,22 @@
 package record
 
 // A Writer keeps what waits to be sent and seals it, a record at a time, into
-// the caller's memory. The zero Writer is not ready: see Init.
+// the caller's memory. The zero Writer fills records and does not pad: see Init.
 type Writer struct {
 	half
 	limit uint64
 	queue
-
-	// Version is the legacy_record_version of handshake records in the clear;
-	// all others have 0x0303.
-	Version uint16
-	padMask uint16 // padding block less one
 }
 
 // Init sets the most content bytes that a record may have, MinFragment to
 // MaxPlaintext, and the block that protected records are padded to, a power of
 // two that divides it (1 pads nothing).
 func (w *Writer) Init(fragment, padBlock int) {
-	w.Version, w.fragment, w.padMask = 0x0303, uint16(fragment), uint16(padBlock-1)
+	w.reduced, w.padMask = uint16(MaxPlaintext-fragment), uint16(padBlock-1)
 }
 
 // Fragment is the most content bytes that a record may have.
-func (w *Writer) Fragment() int { return int(w.fragment) }
+func (w *Writer) Fragment() int { return MaxPlaintext - int(w.reduced) }
 
 // Left is how many more records may be sealed under the present keys.
 func (w *Writer) Left() uint64 {
@@ -54,8 +49,8 @@ func (w *Writer) ContentOffset() int { return HeaderLen + int(w.explicit) }
 func (w *Writer) Seal(dst []byte, t ContentType, content []byte) int {
 	if w.aead == nil {
 		version := uint16(0x0303)
-		if t == Handshake {
-			version = w.Version
+		if t == Handshake && w.Initial {
+			version = 0x0301
 		}
 		putHeader(dst, t, version, len(content))
 		return HeaderLen + copy(dst[HeaderLen:], content)
@@ -105,5 +100,5 @@ func (w *Writer) limitFragment(n int) {
 	if n <= int(w.padMask) {
 		w.padMask = 0
 	}
-	w.fragment = uint16(n) &^ w.padMask
+	w.reduced = MaxPlaintext - uint16(n)&^w.padMask
 }

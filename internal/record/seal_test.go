@@ -49,17 +49,18 @@ func TestWhatIsSealedOpensAtAllSizes(t *testing.T) {
 
 func TestRecordsInTheClearHaveTheVersionTheyAreTold(t *testing.T) {
 	w := newWriter(MaxPlaintext, 64)
-	for _, version := range []uint16{0x0303, 0x0301} {
-		w.Version = version
+	for initial, minor := range map[bool]byte{false: 3, true: 1} {
+		w.Initial = initial
 		got := sealed(w, Handshake, []byte("hello"))
-		want := append([]byte{22, 3, byte(version), 0, 5}, "hello"...)
+		want := append([]byte{22, 3, minor, 0, 5}, "hello"...)
 		if !bytes.Equal(got, want) || w.RecordLen(5) != len(want) {
 			t.Errorf("in the clear the record is %x, want %x", got, want)
 		}
 	}
+	w.Initial = true
 	w.SetKeys(testKeys(t, 1))
 	if got := sealed(w, Handshake, []byte("hello")); !bytes.Equal(got[:3], []byte{23, 3, 3}) {
-		t.Errorf("a protected record begins with %x whatever Version says, want 170303", got[:3])
+		t.Errorf("a protected record begins with %x whatever Initial says, want 170303", got[:3])
 	}
 }
 
@@ -85,7 +86,7 @@ func TestLeftCountsDownToTheLimit(t *testing.T) {
 // change_cipher_spec between the hello and early data.
 func TestOnlyHandshakeRecordsHaveAnotherVersion(t *testing.T) {
 	w := newWriter(MaxPlaintext, 1)
-	w.Version = 0x0301
+	w.Initial = true
 	var rec [64]byte
 	for kind, want := range map[ContentType]byte{Handshake: 1, ChangeCipherSpec: 3, Alert: 3} {
 		if w.Seal(rec[:], kind, []byte{1}); rec[1] != 3 || rec[2] != want {
