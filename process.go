@@ -284,7 +284,7 @@ func (c *Conn) messages(content []byte) error {
 // nextMessages goes on until a question has to be answered first.
 func (c *Conn) nextMessages() error {
 	for c.core.Question() == nil {
-		raw, ok, err := c.core.In.NextMessage()
+		raw, ok, err := c.core.NextMessage()
 		if err != nil || !ok {
 			return err
 		}

@@ -155,8 +155,12 @@ func (c *Core) init(p *Policy) {
 
 func (c *Core) adopt(p *Policy) {
 	c.policy = p
-	c.In.Limit = int32(p.MaxMessage)
 	c.Out.Init(p.Fragment, p.PadBlock)
+}
+
+// NextMessage is the next handshake message of the records that In was given.
+func (c *Core) NextMessage() (message []byte, ok bool, err error) {
+	return c.In.NextMessage(c.policy.MaxMessage)
 }
 
 // start fixes the cipher suite, and with it the hash of everything.

@@ -346,7 +346,7 @@ func (p *pair) changeCipherSpec(to *side) error {
 func (p *pair) messages(to *side, content []byte) error {
 	to.core.In.Add(content)
 	for {
-		m, ok, err := to.core.In.NextMessage()
+		m, ok, err := to.core.NextMessage()
 		if err != nil || !ok {
 			return err
 		}

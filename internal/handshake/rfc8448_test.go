@@ -388,7 +388,7 @@ func (tr *traced) handle(s *side, flight []byte, certificate, verify func(messag
 	s.core.In.Add(flight)
 	weak := false
 	for {
-		raw, ok, err := s.core.In.NextMessage()
+		raw, ok, err := s.core.NextMessage()
 		if err != nil {
 			tr.Fatal(err)
 		}

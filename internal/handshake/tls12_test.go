@@ -852,7 +852,7 @@ func TestChangeCipherSpecHasItsPlace(t *testing.T) {
 			if at := to.machine.State(); at == "TLS 1.2 WAIT_CCS" && (to == p.s) == server {
 				tried = true
 				to.core.In.Add([]byte{byte(wire.TypeFinished), 0})
-				to.core.In.NextMessage()
+				to.core.NextMessage()
 			}
 		}
 		p.run()

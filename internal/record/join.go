@@ -11,12 +11,7 @@ const messageHeaderLen = 4
 // A Joiner cuts handshake records into messages. A message that lies within
 // one record is returned as a part of it; only a message that a record
 // boundary cuts is copied, and no sooner than its bytes arrive.
-type Joiner struct {
-	*joint
-
-	// Limit is the largest message taken, without its header.
-	Limit int32
-}
+type Joiner struct{ *joint }
 
 // joint is the memory of a Joiner: on loan from joints, from the first record
 // that is added until Release.
@@ -38,9 +33,10 @@ func (j *Joiner) Add(content []byte) {
 	j.rest = content
 }
 
-// NextMessage returns the next whole message with its header. The message is
-// valid until the call after it.
-func (j *Joiner) NextMessage() (message []byte, ok bool, err error) {
+// NextMessage returns the next whole message with its header. A header with more
+// than limit bytes to follow is an error. The message is valid until the call
+// after it.
+func (j *Joiner) NextMessage(limit int) (message []byte, ok bool, err error) {
 	if j.joint == nil {
 		return nil, false, nil
 	}
@@ -48,7 +44,7 @@ func (j *Joiner) NextMessage() (message []byte, ok bool, err error) {
 		j.partial, j.taken = j.partial[:0], false
 	}
 	if len(j.partial) == 0 {
-		n, err := j.messageLen(j.rest)
+		n, err := messageLen(j.rest, limit)
 		if err != nil {
 			return nil, false, err
 		}
@@ -60,7 +56,7 @@ func (j *Joiner) NextMessage() (message []byte, ok bool, err error) {
 	if len(j.partial) < messageHeaderLen {
 		j.take(messageHeaderLen)
 	}
-	n, err := j.messageLen(j.partial)
+	n, err := messageLen(j.partial, limit)
 	if err != nil {
 		return nil, false, err
 	}
@@ -84,13 +80,13 @@ func (j *Joiner) take(n int) {
 
 // messageLen is the whole size of the message that b begins with, or 0 if b
 // does not show it yet.
-func (j *Joiner) messageLen(b []byte) (int, error) {
+func messageLen(b []byte, limit int) (int, error) {
 	if len(b) < messageHeaderLen {
 		return 0, nil
 	}
 	n := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-	if n > int(j.Limit) {
-		return 0, fault.MessageTooLarge.With("%d bytes, limit %d", n, j.Limit)
+	if n > limit {
+		return 0, fault.MessageTooLarge.With("%d bytes, limit %d", n, limit)
 	}
 	return messageHeaderLen + n, nil
 }

@@ -14,12 +14,15 @@ func handshakeMessage(typ byte, n int) []byte {
 	return append(m, pattern(n)...)
 }
 
+// maxMessage is a limit that no message of these tests comes near.
+const maxMessage = 1 << 16
+
 // drain takes all whole messages and copies them: each is valid only until the
 // next call.
-func drain(t testing.TB, j *Joiner) (messages [][]byte) {
+func drain(t testing.TB, j *Joiner, limit int) (messages [][]byte) {
 	t.Helper()
 	for {
-		m, ok, err := j.NextMessage()
+		m, ok, err := j.NextMessage(limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,11 +66,11 @@ func TestMessagesAreTheSameHoweverRecordsCutThem(t *testing.T) {
 		}
 		for a := range len(all) + 1 {
 			for b := a; b <= len(all); b++ {
-				j := Joiner{Limit: 1 << 16}
+				var j Joiner
 				var got [][]byte
 				for k, part := range [][]byte{all[:a], all[a:b], all[b:]} {
 					j.Add(bytes.Clone(part)) // the record's memory is another one each time
-					got = append(got, drain(t, &j)...)
+					got = append(got, drain(t, &j, maxMessage)...)
 					fed := []int{a, b, len(all)}[k]
 					if j.Partial() == ends[fed] || j.Empty() != ends[fed] {
 						t.Fatalf("%s, cut at %d and %d: after %d bytes Partial is %v and Empty is %v", s.story, a, b, fed, j.Partial(), j.Empty())
@@ -79,12 +82,12 @@ func TestMessagesAreTheSameHoweverRecordsCutThem(t *testing.T) {
 			}
 		}
 		for size := 1; size <= len(all); size++ {
-			j := Joiner{Limit: 1 << 16}
+			var j Joiner
 			var got [][]byte
 			for rest := all; len(rest) > 0; {
 				n := min(size, len(rest))
 				j.Add(bytes.Clone(rest[:n]))
-				got = append(got, drain(t, &j)...)
+				got = append(got, drain(t, &j, maxMessage)...)
 				rest = rest[n:]
 			}
 			if !same(got, want) {
@@ -96,11 +99,11 @@ func TestMessagesAreTheSameHoweverRecordsCutThem(t *testing.T) {
 
 func TestAMessageWithinOneRecordIsNotCopied(t *testing.T) {
 	content := append(handshakeMessage(1, 10), handshakeMessage(2, 0)...)
-	j := Joiner{Limit: 1 << 16}
+	var j Joiner
 	j.Add(content)
 	at := 0
 	for range 2 {
-		m, ok, err := j.NextMessage()
+		m, ok, err := j.NextMessage(maxMessage)
 		if err != nil || !ok {
 			t.Fatalf("a whole message is not found: %v", err)
 		}
@@ -112,7 +115,7 @@ func TestAMessageWithinOneRecordIsNotCopied(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		j.Add(content)
 		for {
-			if _, ok, _ := j.NextMessage(); !ok {
+			if _, ok, _ := j.NextMessage(maxMessage); !ok {
 				return
 			}
 		}
@@ -126,17 +129,17 @@ func TestMessagesBeyondTheLimitAreRefusedByTheirHeader(t *testing.T) {
 	for cut := range messageHeaderLen + 2 {
 		fine, large := handshakeMessage(1, limit), handshakeMessage(1, limit+1)
 
-		j := Joiner{Limit: limit}
+		var j Joiner
 		j.Add(fine[:cut])
-		drain(t, &j)
+		drain(t, &j, limit)
 		j.Add(fine[cut:])
-		if got := drain(t, &j); !same(got, [][]byte{fine}) {
+		if got := drain(t, &j, limit); !same(got, [][]byte{fine}) {
 			t.Errorf("a message of exactly the limit, cut at %d, is not taken", cut)
 		}
 
-		j = Joiner{Limit: limit}
+		j = Joiner{}
 		j.Add(large[:cut])
-		_, ok, err := j.NextMessage()
+		_, ok, err := j.NextMessage(limit)
 		if cut >= messageHeaderLen {
 			expect(t, err, fault.MessageTooLarge, "a header that announces a byte too many")
 			continue
@@ -145,7 +148,7 @@ func TestMessagesBeyondTheLimitAreRefusedByTheirHeader(t *testing.T) {
 			t.Fatalf("%d bytes of a header are a message or an error: %v, %v", cut, ok, err)
 		}
 		j.Add(large[cut:messageHeaderLen])
-		_, _, err = j.NextMessage()
+		_, _, err = j.NextMessage(limit)
 		expect(t, err, fault.MessageTooLarge, "a header cut at %d that announces a byte too many", cut)
 		if cap(j.partial) > 64 {
 			t.Errorf("a header cut at %d makes the Joiner take %d bytes of memory", cut, cap(j.partial))
@@ -154,9 +157,9 @@ func TestMessagesBeyondTheLimitAreRefusedByTheirHeader(t *testing.T) {
 }
 
 func TestAnAnnouncementTakesNoMemory(t *testing.T) {
-	j := Joiner{Limit: 1<<24 - 1}
+	var j Joiner
 	j.Add([]byte{11, 0xff, 0xff, 0xff, 0})
-	if _, ok, err := j.NextMessage(); ok || err != nil {
+	if _, ok, err := j.NextMessage(1<<24 - 1); ok || err != nil {
 		t.Fatalf("a message of 2^24-1 bytes of which one is here: %v, %v", ok, err)
 	}
 	if cap(j.partial) > 64 {
@@ -166,15 +169,15 @@ func TestAnAnnouncementTakesNoMemory(t *testing.T) {
 
 func TestReleaseGivesMemoryBackButNotAPartialMessage(t *testing.T) {
 	m := handshakeMessage(1, 500)
-	j := Joiner{Limit: 1 << 16}
+	var j Joiner
 	j.Add(m[:100])
-	drain(t, &j)
+	drain(t, &j, maxMessage)
 	j.Release()
 	if !j.Partial() {
 		t.Fatal("Release forgot a message that has begun")
 	}
 	j.Add(m[100:])
-	if got := drain(t, &j); !same(got, [][]byte{m}) {
+	if got := drain(t, &j, maxMessage); !same(got, [][]byte{m}) {
 		t.Fatal("a message does not survive a Release in its middle")
 	}
 	j.Release()
@@ -190,9 +193,9 @@ func TestKeysDoNotChangeInTheMiddleOfAMessage(t *testing.T) {
 	for cut := range len(all) + 1 {
 		// A record boundary at cut; the keys change once the first message is
 		// handed out, from whichever record that takes.
-		r := Reader{Joiner: Joiner{Limit: 1 << 16}}
+		var r Reader
 		r.Add(bytes.Clone(all[:cut]))
-		m, ok, err := r.NextMessage()
+		m, ok, err := r.NextMessage(maxMessage)
 		if !ok && err == nil {
 			if partial := r.Partial(); partial {
 				expect(t, r.SetKeys(testKeys(t, 1)), fault.MessageSpansKeyChange, "%d bytes of a message are pending", cut)
@@ -200,7 +203,7 @@ func TestKeysDoNotChangeInTheMiddleOfAMessage(t *testing.T) {
 				t.Errorf("before the first message, %d bytes in, keys cannot change: %v", cut, err)
 			}
 			r.Add(bytes.Clone(all[cut:]))
-			m, ok, err = r.NextMessage()
+			m, ok, err = r.NextMessage(maxMessage)
 		}
 		if err != nil || !ok || !bytes.Equal(m, first) {
 			t.Fatalf("cut at %d, the first message is %x, %v", cut, m, err)
@@ -222,11 +225,11 @@ func TestKeysDoNotChangeInTheMiddleOfAMessage(t *testing.T) {
 func TestKeysMayChangeBehindAMessageThatWasJoined(t *testing.T) {
 	m := handshakeMessage(2, 20)
 	for cut := 1; cut < len(m); cut++ {
-		r := Reader{Joiner: Joiner{Limit: 1 << 16}}
+		var r Reader
 		r.Add(bytes.Clone(m[:cut]))
-		drain(t, &r.Joiner)
+		drain(t, &r.Joiner, maxMessage)
 		r.Add(bytes.Clone(m[cut:]))
-		if _, ok, err := r.NextMessage(); !ok || err != nil {
+		if _, ok, err := r.NextMessage(maxMessage); !ok || err != nil {
 			t.Fatalf("cut at %d the message does not come: %v", cut, err)
 		}
 		// It is in the handler's hands now.
@@ -269,7 +272,7 @@ func FuzzJoiner(f *testing.F) {
 
 // joinAll feeds a stream in pieces of the sizes given, and the rest in one.
 func joinAll(stream, cuts []byte, limit int) (messages [][]byte, err error) {
-	j := Joiner{Limit: int32(limit)}
+	var j Joiner
 	for len(stream) > 0 {
 		n := len(stream)
 		if len(cuts) > 0 {
@@ -278,7 +281,7 @@ func joinAll(stream, cuts []byte, limit int) (messages [][]byte, err error) {
 		record := bytes.Clone(stream[:n])
 		j.Add(record)
 		for {
-			m, ok, err := j.NextMessage()
+			m, ok, err := j.NextMessage(limit)
 			if err != nil {
 				return messages, err
 			}

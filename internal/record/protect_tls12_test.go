@@ -394,7 +394,6 @@ func TestTheLimitOutlivesTheKeyChangeOfTLS12(t *testing.T) {
 func TestTheKeyChangeOfTLS12(t *testing.T) {
 	for _, a := range aeads12 {
 		w, r, peer := newWriter(64, 1), new(Reader), a.peer(t, 1)
-		r.Joiner.Limit = 1 << 16
 		put(w, Handshake, "\x10\x00\x00\x03cke")
 		put(w, ChangeCipherSpec, "\x01")
 		w.EnqueueKeys(a.new(t, 1))
@@ -443,9 +442,8 @@ func TestTheKeyChangeOfTLS12(t *testing.T) {
 func TestAMessageMayNotSpanTheKeyChangeOfTLS12(t *testing.T) {
 	for _, a := range aeads12 {
 		r := new(Reader)
-		r.Joiner.Limit = 1 << 16
 		r.Add([]byte{20, 0, 0, 12, 1, 2, 3})
-		if _, ok, err := r.NextMessage(); ok || err != nil {
+		if _, ok, err := r.NextMessage(maxMessage); ok || err != nil {
 			t.Fatalf("half a message is one: %v, %v", ok, err)
 		}
 		expect(t, r.SetKeys(a.new(t, 1)), fault.MessageSpansKeyChange, "%s: keys change within a Finished", a.name)
