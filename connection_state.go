@@ -61,7 +61,7 @@ func (c *Conn) IsHandshaking() bool { return !c.known().Complete }
 
 // ALPNProtocol is the application protocol that was agreed on (RFC 7301), or
 // empty if there is none.
-func (c *Conn) ALPNProtocol() string { return c.known().Facts.ALPN() }
+func (c *Conn) ALPNProtocol() string { return c.known().ALPN() }
 
 // ProtocolVersion is tls.VersionTLS13 or tls.VersionTLS12, or 0 before it is known.
 func (c *Conn) ProtocolVersion() uint16 { return c.known().Facts.Version }
@@ -109,7 +109,7 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 		HandshakeComplete:  c.known().Complete,
 		CipherSuite:        f.Suite,
 		CurveID:            f.Group,
-		NegotiatedProtocol: f.ALPN(),
+		NegotiatedProtocol: c.known().ALPN(),
 		//lint:ignore SA1019 it is all it ever is, but net/http asks
 		NegotiatedProtocolIsMutual:  true,
 		ServerName:                  f.ServerName,

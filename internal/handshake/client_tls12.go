@@ -50,10 +50,10 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	c.expectTicket = h.Has.Has(wire.ExtSessionTicket)
 	if h.Has.Has(wire.ExtALPN) {
 		protocol := c.policy.protocol(h.ALPN)
-		if protocol == nil {
+		if protocol == 0 {
 			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", h.ALPN)
 		}
-		c.Facts.alpn = protocol
+		c.Facts.protocol = protocol
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		c.limitRecords(h.RecordSizeLimit)

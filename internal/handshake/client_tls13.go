@@ -128,10 +128,10 @@ func (c *Client) encryptedExtensions(m message) (state, error) {
 	}
 	if ee.Has.Has(wire.ExtALPN) {
 		protocol := c.policy.protocol(ee.ALPN)
-		if protocol == nil {
+		if protocol == 0 {
 			return 0, fault.IllegalParameter.With("the server chose application protocol %q, which was not offered", ee.ALPN)
 		}
-		c.Facts.alpn = protocol
+		c.Facts.protocol = protocol
 	}
 	if ee.Has.Has(wire.ExtRecordSizeLimit) {
 		c.limitRecords(ee.RecordSizeLimit)

@@ -151,7 +151,7 @@ func TestEncryptedExtensionsThatAreRefused(t *testing.T) {
 	p.clientPolicy.Protocols = []string{"h2", "h1"}
 	p.serverDoors[kind(wire.TypeEncryptedExtensions)] = alpn("h1")
 	p.complete()
-	if got := p.client.Facts.ALPN(); got != "h1" {
+	if got := p.client.ALPN(); got != "h1" {
 		t.Errorf("the client thinks that the protocol is %q, want h1", got)
 	}
 }

@@ -60,19 +60,11 @@ type Facts struct {
 	PeerScheme tls.SignatureScheme
 	Kind       Kind
 	EarlyData  EarlyData
-	Tickets    uint32  // that a client has received
-	alpn       *string // of the policy's protocols; nil: none
+	protocol   protocol
+	Tickets    uint32 // that a client has received
 	ServerName string
 
 	*Peer // never nil
-}
-
-// ALPN is the application protocol, or empty.
-func (f *Facts) ALPN() string {
-	if f.alpn == nil {
-		return ""
-	}
-	return *f.alpn
 }
 
 // Peer is what is known of a peer by its certificates. It is not changed once it
@@ -162,6 +154,9 @@ func (c *Core) adopt(p *Policy) {
 func (c *Core) NextMessage() (message []byte, ok bool, err error) {
 	return c.In.NextMessage(c.policy.MaxMessage)
 }
+
+// ALPN is the application protocol, or empty.
+func (c *Core) ALPN() string { return c.policy.protocolName(c.Facts.protocol) }
 
 // start fixes the cipher suite, and with it the hash of everything.
 func (c *Core) start(suite *algo.Suite) {

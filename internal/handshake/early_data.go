@@ -99,7 +99,7 @@ func (c *Client) acceptedEarlyData() error {
 		return fault.IllegalParameter.With("early_data accepted without the PSK")
 	case c.suite().ID != c.session.Suite:
 		return fault.IllegalParameter.With("early_data accepted with another cipher suite")
-	case c.Facts.ALPN() != c.session.ALPN:
+	case c.ALPN() != c.session.ALPN:
 		return fault.IllegalParameter.With("early_data accepted with another application protocol")
 	}
 	c.Facts.EarlyData = EarlyDataAccepted
@@ -173,7 +173,7 @@ func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (s
 	}
 	if s.session == nil || s.sessionIndex != 0 || s.retried ||
 		s.session.MaxEarlyData == 0 || s.policy.MaxEarlyData < s.session.MaxEarlyData ||
-		s.session.Suite != ch.suite.ID || s.session.ALPN != s.Facts.ALPN() {
+		s.session.Suite != ch.suite.ID || s.session.ALPN != s.ALPN() {
 		return decided(false)
 	}
 	return s.fresh(decided)

@@ -166,14 +166,25 @@ func (p *Policy) keyLimit(s *algo.Suite) uint64 {
 	return s.Limit
 }
 
-// protocol returns the application protocol of that name, or nil.
-func (p *Policy) protocol(name []byte) *string {
+// protocol is one of a policy's, by its place among them, from 1 on; 0: none. As
+// all of them fit into a hello, there are fewer than 2^15.
+type protocol uint16
+
+// protocol returns the application protocol of that name, or 0.
+func (p *Policy) protocol(name []byte) protocol {
 	for i := range p.Protocols {
 		if p.Protocols[i] == string(name) {
-			return &p.Protocols[i]
+			return protocol(i + 1)
 		}
 	}
-	return nil
+	return 0
+}
+
+func (p *Policy) protocolName(id protocol) string {
+	if id == 0 {
+		return ""
+	}
+	return p.Protocols[id-1]
 }
 
 func (p *Policy) suite(id uint16) *algo.Suite {

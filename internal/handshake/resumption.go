@@ -288,7 +288,7 @@ func (c *Core) newSession(now time.Time) *Session {
 		Created:    now.Round(0), // the wall clock: a suspended machine's tickets grow old
 		Origin:     time.UnixMilli(c.origin),
 		ServerName: c.Facts.ServerName,
-		ALPN:       c.Facts.ALPN(),
+		ALPN:       c.ALPN(),
 		PSK:        make([]byte, secretLen(c.suite())),
 		peer:       c.Facts.Peer,
 	}

@@ -179,7 +179,7 @@ func TestConnectionsAreResumed(t *testing.T) {
 					len(f.VerifiedChains) != 1 || f.PeerScheme != first.PeerScheme || string(f.OCSPResponse) != "response" || len(f.SCTs) != 1 {
 					t.Errorf("%#04x: a client that resumes knows of the server %+v", suite, f)
 				}
-				if f.ALPN() != "h2" || f.Suite != suite || f.Tickets != 1 || f.EarlyData != EarlyDataNone {
+				if p.client.ALPN() != "h2" || f.Suite != suite || f.Tickets != 1 || f.EarlyData != EarlyDataNone {
 					t.Errorf("%#04x: a client that resumes has the facts %+v", suite, f)
 				}
 			}

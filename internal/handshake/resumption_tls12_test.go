@@ -79,7 +79,7 @@ func TestConnectionsOfTLS12AreResumed(t *testing.T) {
 					len(f.VerifiedChains) != 1 || f.PeerScheme != first.PeerScheme || string(f.OCSPResponse) != "response" || len(f.SCTs) != 1 {
 					t.Errorf("%#04x, by ID %v: a client that resumes knows of the server %+v", suite, byID, f)
 				}
-				if f.ALPN() != "h2" || f.Suite != suite || f.Version != tls.VersionTLS12 || byID != (f.Tickets == 0) {
+				if p.client.ALPN() != "h2" || f.Suite != suite || f.Version != tls.VersionTLS12 || byID != (f.Tickets == 0) {
 					t.Errorf("%#04x, by ID %v: a client that resumes has the facts %+v", suite, byID, f)
 				}
 				var out [2][32]byte

@@ -223,7 +223,7 @@ func (s *Server) chooseProtocol(h *wire.ClientHello) error {
 	}
 	for i, name := range s.policy.Protocols {
 		if h.ALPN.Contains(name) {
-			s.Facts.alpn = &s.policy.Protocols[i]
+			s.Facts.protocol = protocol(i + 1)
 			return nil
 		}
 	}

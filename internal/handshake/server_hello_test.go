@@ -283,8 +283,8 @@ func TestProtocolsAreChosenByTheServersPreference(t *testing.T) {
 			expectAlert(t, p.s.err, fault.NoApplicationProtocolAlert, "%s", row.story)
 			continue
 		}
-		if p.c.err != nil || p.client.Facts.ALPN() != row.want || p.server.Facts.ALPN() != row.want {
-			t.Errorf("%s: the client has %q, the server %q, %v, want %q", row.story, p.client.Facts.ALPN(), p.server.Facts.ALPN(), p.c.err, row.want)
+		if p.c.err != nil || p.client.ALPN() != row.want || p.server.ALPN() != row.want {
+			t.Errorf("%s: the client has %q, the server %q, %v, want %q", row.story, p.client.ALPN(), p.server.ALPN(), p.c.err, row.want)
 		}
 	}
 }

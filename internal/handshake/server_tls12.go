@@ -102,8 +102,8 @@ func (s *Server) begin(h *wire.ClientHello, m message, suite *algo.Suite, hello 
 	if s.Facts.ServerName != "" && s.session == nil {
 		hello.Has = hello.Has.With(wire.ExtServerName)
 	}
-	if s.Facts.ALPN() != "" {
-		hello.Has, hello.ALPN = hello.Has.With(wire.ExtALPN), []byte(s.Facts.ALPN())
+	if s.ALPN() != "" {
+		hello.Has, hello.ALPN = hello.Has.With(wire.ExtALPN), []byte(s.ALPN())
 	}
 	if h.Has.Has(wire.ExtECPointFormats) && s.session == nil {
 		hello.Has = hello.Has.With(wire.ExtECPointFormats)

@@ -126,9 +126,9 @@ func (s *Server) sendEncryptedExtensions(h *wire.ClientHello) {
 	if s.Facts.ServerName != "" && s.session == nil { // RFC 6066, Section 3
 		ee.Has = ee.Has.With(wire.ExtServerName)
 	}
-	if s.Facts.ALPN() != "" {
+	if s.ALPN() != "" {
 		ee.Has = ee.Has.With(wire.ExtALPN)
-		ee.ALPN = []byte(s.Facts.ALPN())
+		ee.ALPN = []byte(s.ALPN())
 	}
 	if h.Has.Has(wire.ExtRecordSizeLimit) {
 		ee.Has = ee.Has.With(wire.ExtRecordSizeLimit)
