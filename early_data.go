@@ -77,7 +77,7 @@ func (s MayEncryptEarlyData) check() error {
 		return ErrStaleState
 	case c.err != nil:
 		return c.err
-	case c.at != atTransmit && c.at != atQuiet || !c.core.EarlyWrite:
+	case c.at != atTransmit && c.at != atQuiet || !c.core.EarlyWrite():
 		return ErrStaleState
 	}
 	return nil
@@ -88,7 +88,7 @@ func (s MayEncryptEarlyData) BytesLeft() int {
 	if s.check() != nil {
 		return 0
 	}
-	return int(min(s.c.core.EarlyLeft, math.MaxInt32))
+	return int(min(s.c.core.EarlyLeft(), math.MaxInt32))
 }
 
 // EncryptedLen is the exact size in bytes of n bytes of early data when they
@@ -120,7 +120,7 @@ func (s MayEncryptEarlyData) Encrypt(earlyData, out []byte) (int, error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
-	if uint64(len(earlyData)) > uint64(s.c.core.EarlyLeft) {
+	if uint64(len(earlyData)) > uint64(s.c.core.EarlyLeft()) {
 		return 0, ErrExceededEarlyData
 	}
 	n, ok := s.c.core.SealedEarlyLen(len(earlyData))

@@ -239,7 +239,7 @@ func (c *Conn) openHandshake(rec []byte) error {
 			}
 			return fault.UnexpectedRecord.With("%v in the clear", outer)
 		}
-	case outer == record.Alert && c.core.TakesClearAlerts && !c.core.MayRead && c.core.In.Seq() == 0:
+	case outer == record.Alert && c.core.TakesClearAlerts() && c.core.In.Seq() == 0:
 		return c.content(outer, body)
 	case outer != record.ApplicationData:
 		return fault.UnexpectedRecord.With("%v in the clear", outer)
@@ -360,7 +360,7 @@ func (c *Conn) resume() {
 // it may stand: RFC 9846, Section 5.
 // In TLS 1.2 it is a step of the handshake.
 func (c *Conn) changeCipherSpec(body []byte) error {
-	if !c.core.TakesCCS || c.core.MayRead || len(body) != 1 || body[0] != 1 {
+	if !c.core.TakesCCS() || len(body) != 1 || body[0] != 1 {
 		return fault.BadChangeCipherSpec
 	}
 	if c.core.In.Partial() {

@@ -143,7 +143,7 @@ func (c *Client) Init(policy *ClientPolicy, serverName, sni string) error {
 	c.clientHandshake = clientHandshakes.take()
 	c.Core.init(&policy.Policy)
 	c.Facts.ServerName = serverName
-	c.TakesCCS, c.TakesWarnings = policy.TLS13, policy.TLS12
+	c.takesCCS, c.TakesWarnings = policy.TLS13, policy.TLS12
 	return c.sendFirstHello(sni)
 }
 
@@ -208,7 +208,7 @@ func (c *Client) openFlight() error {
 		return nil
 	}
 	c.flightOpen = true
-	c.EarlyWrite = false
+	c.earlyWrite = false
 	c.sendCCS()
 	return c.enqueueWriteKeys(&c.clientHS)
 }

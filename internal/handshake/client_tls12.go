@@ -41,7 +41,7 @@ func (c *Client) serverHello12(h *wire.ServerHello, m message) (state, error) {
 	c.dropShares()
 	c.keepMessages = len(c.policy.Credentials) > 0 || c.policy.Pick != nil || c.asks(AskCertificate)
 	c.begin12(c.policy.suite(h.CipherSuite), h.Random, true)
-	c.TakesCCS, c.Out.Initial = true, false
+	c.takesCCS, c.Out.Initial = true, false
 	c.add12(&c.handshake12, c.firstHello)
 	c.add12(&c.handshake12, m.raw)
 	c.firstHello = nil

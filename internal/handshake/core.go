@@ -25,26 +25,20 @@ type Core struct {
 	// the version is known if it could be that: OpenSSL's unrecognized_name.
 	TakesWarnings bool
 
-	// TakesClearAlerts: the client may have failed before it had keys, and only
-	// then comes an alert in the clear where keys are expected (Appendix A.1).
-	TakesClearAlerts bool
-
-	TakesCCS bool // the first ClientHello is behind us: Section 5
-	MayRead  bool // K_recv is the application's: records carry data
-	MayWrite bool // K_send is, or will be once the queue is sealed
-	Complete bool // both Finished messages are behind us
+	EarlyRead bool // a server's next records are early data
+	MayRead   bool // K_recv is the application's: records carry data
+	MayWrite  bool // K_send is, or will be once the queue is sealed
+	Complete  bool // both Finished messages are behind us
 
 	WriteClosed bool // our close_notify is out: nothing may follow it
 
-	state  state
-	policy *Policy
+	refused bool // a renegotiation, once
+	client  bool // which role this is, in TLS 1.2
+	ems     bool // extended_main_secret is agreed on
+	state   state
 	traffic
-	zeroRTT
-	refused  bool   // a renegotiation, once
-	client   bool   // which role this is, in TLS 1.2
-	ems      bool   // extended_main_secret is agreed on
-	fragment uint16 // the peer's limit on our records; 0: none
-	origin   int64  // Unix time in ms of the last handshake with certificates
+	policy *Policy
+	origin int64 // Unix time in ms of the last handshake with certificates
 
 	writeEpoch uint64     // KeyUpdates sent
 	kept                  // of TLS 1.3, once they are derived
@@ -129,7 +123,10 @@ type exchange struct {
 	earlyExporter keyschedule.ExporterSecret
 	earlySuite    *algo.Suite
 
-	sentCCS bool
+	zeroRTT
+	takesCCS, takesClearAlerts bool // see the methods
+	sentCCS                    bool
+	fragment                   uint16 // the peer's limit on our records; 0: none
 
 	question Question // that waits for its answer; nil: none
 	on       kind     // of message that is or was handled last
@@ -165,6 +162,14 @@ func (c *Core) start(suite *algo.Suite) {
 	c.transcript.Start(c.kdf)
 }
 
+// TakesCCS reports whether a change_cipher_spec may come: the first ClientHello is
+// behind us, and the handshake is not over (Section 5).
+func (c *Core) TakesCCS() bool { return c.exchange != nil && c.takesCCS }
+
+// TakesClearAlerts reports whether an alert in the clear may come where keys are
+// expected: the client may have failed before it had them (Appendix A.1).
+func (c *Core) TakesClearAlerts() bool { return c.exchange != nil && c.takesClearAlerts }
+
 // suite is the cipher suite, or nil before start.
 func (c *Core) suite() *algo.Suite { return algo.SuiteByID(c.Facts.Suite) }
 
@@ -191,7 +196,10 @@ func (c *Core) sendCCS() {
 
 // keys are the record keys that secret makes (Section 7.3).
 func (c *Core) keys(suite *algo.Suite, kdf *keyschedule.KDF, secret *keyschedule.TrafficSecret) (k record.Keys, err error) {
-	k.Limit, k.Fragment = c.policy.keyLimit(suite), int(c.fragment)
+	k.Limit = c.policy.keyLimit(suite)
+	if c.exchange != nil { // afterwards Out keeps to it
+		k.Fragment = int(c.fragment)
+	}
 	secret.IV(kdf, k.IV[:])
 	key := secret.LendKey(kdf, suite.KeyLen)
 	defer clear(key)

@@ -22,13 +22,22 @@ const (
 	EarlyDataRejected                  // what the client sent has been skipped
 )
 
-// zeroRTT is the state of 0-RTT in either role.
+// zeroRTT is the state of 0-RTT in either role, as long as the handshake lasts.
 type zeroRTT struct {
-	EarlyWrite bool   // a client may send early data now
-	EarlyRead  bool   // a server's next records are early data
-	EarlyLeft  uint32 // bytes of early data that may still be sent or received
+	earlyWrite bool   // a client may send early data now
+	earlyLeft  uint32 // bytes of early data that may still be sent or received
+	skip       int32  // bytes of rejected early data that may still come
+}
 
-	skip int32 // bytes of rejected early data that may still come
+// EarlyWrite reports whether a client may send early data now.
+func (c *Core) EarlyWrite() bool { return c.exchange != nil && c.earlyWrite }
+
+// EarlyLeft is how many bytes of early data may still be sent or received.
+func (c *Core) EarlyLeft() uint32 {
+	if c.exchange == nil {
+		return 0
+	}
+	return c.earlyLeft
 }
 
 // offerEarlyData adds early_data to the hello if the session allows it.
@@ -42,7 +51,7 @@ func (c *Client) offerEarlyData() {
 	}
 	c.hello.Has = c.hello.Has.With(wire.ExtEarlyData)
 	c.Facts.EarlyData = EarlyDataOffered
-	c.EarlyLeft = c.session.MaxEarlyData
+	c.earlyLeft = c.session.MaxEarlyData
 }
 
 // offersALPN reports whether the server can choose that protocol again, or none
@@ -78,7 +87,7 @@ func (c *Client) openEarlyData(hello []byte) error {
 		return err
 	}
 	c.Out.EnqueueKeys(&k)
-	c.EarlyWrite = true
+	c.earlyWrite = true
 	return nil
 }
 
@@ -86,7 +95,7 @@ func (c *Client) openEarlyData(hello []byte) error {
 func (c *Client) refuseEarlyData() {
 	if c.Facts.EarlyData == EarlyDataOffered {
 		c.Facts.EarlyData = EarlyDataRejected
-		c.EarlyWrite, c.EarlyLeft = false, 0
+		c.earlyWrite, c.earlyLeft = false, 0
 	}
 }
 
@@ -109,7 +118,7 @@ func (c *Client) acceptedEarlyData() error {
 // endEarlyData sends EndOfEarlyData, the last message under the early keys:
 // Section 4.6.
 func (c *Client) endEarlyData() {
-	c.EarlyWrite, c.EarlyLeft = false, 0
+	c.earlyWrite, c.earlyLeft = false, 0
 	if c.Facts.EarlyData == EarlyDataAccepted {
 		var m wire.EndOfEarlyData
 		b := c.Out.Buffer()
@@ -119,7 +128,7 @@ func (c *Client) endEarlyData() {
 
 // SealEarlyData seals as SealData does, but under keys that cannot be updated.
 func (c *Core) SealEarlyData(dst, data []byte) int {
-	c.EarlyLeft -= uint32(len(data))
+	c.earlyLeft -= uint32(len(data))
 	if len(data) > c.Out.Fragment() {
 		data = record.Aside(dst, data)
 	}
@@ -165,7 +174,7 @@ func (s *Server) decideEarlyData(h *wire.ClientHello, ch *choice, then func() (s
 	decided := func(accept bool) (state, error) {
 		if accept {
 			s.Facts.EarlyData = EarlyDataAccepted
-			s.EarlyLeft = s.session.MaxEarlyData
+			s.earlyLeft = s.session.MaxEarlyData
 		} else {
 			s.rejectEarlyData()
 		}
@@ -249,10 +258,10 @@ func (s *Server) endOfEarlyData(m message) (state, error) {
 
 // TakeEarlyData counts n bytes of early data against the limit.
 func (c *Core) TakeEarlyData(n int) error {
-	if uint64(n) > uint64(c.EarlyLeft) {
+	if uint64(n) > uint64(c.EarlyLeft()) {
 		return fault.TooMuchEarlyData
 	}
-	c.EarlyLeft -= uint32(n)
+	c.earlyLeft -= uint32(n)
 	return nil
 }
 
@@ -260,7 +269,7 @@ func (c *Core) TakeEarlyData(n int) error {
 // bytes, is rejected early data that is to be skipped. What is counted is the
 // data that it can hold, a byte at least.
 func (c *Core) SkipEarlyData(n int) bool {
-	if n -= record.TagLen + 1; c.skip <= 0 || int(c.skip) < n {
+	if n -= record.TagLen + 1; !c.Skipping() || int(c.skip) < n {
 		return false
 	}
 	c.skip -= int32(max(n, 1))
@@ -268,8 +277,12 @@ func (c *Core) SkipEarlyData(n int) bool {
 }
 
 // Skipping reports whether rejected early data may come.
-func (c *Core) Skipping() bool { return c.skip > 0 }
+func (c *Core) Skipping() bool { return c.exchange != nil && c.skip > 0 }
 
 // EndSkipping: "Once a record is deprotected successfully, it is treated as
 // the start of the client's second flight".
-func (c *Core) EndSkipping() { c.skip = 0 }
+func (c *Core) EndSkipping() {
+	if c.exchange != nil {
+		c.skip = 0
+	}
+}

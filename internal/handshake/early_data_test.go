@@ -144,7 +144,7 @@ func TestEarlyDataIsAcceptedOrSkipped(t *testing.T) {
 		if string(p.s.early) != want || len(p.s.data) != 0 {
 			t.Errorf("%s: the server is handed %q as early data and %q as data", row.story, p.s.early, p.s.data)
 		}
-		if p.client.EarlyWrite || p.client.EarlyLeft != 0 || p.server.EarlyRead {
+		if p.client.EarlyWrite() || p.client.EarlyLeft() != 0 || p.server.EarlyRead {
 			t.Errorf("%s: there could still be early data after the handshake", row.story)
 		}
 		p.works()
@@ -366,15 +366,15 @@ func TestEarlyDataThatAServerRefuses(t *testing.T) {
 	}
 	t.Run("more of it than was allowed", func(t *testing.T) {
 		p := waiting(t)
-		if p.client.EarlyLeft != 1000 || p.server.EarlyLeft != 1000 {
-			t.Errorf("the client may send %d bytes, and the server takes %d, want 1000", p.client.EarlyLeft, p.server.EarlyLeft)
+		if p.client.EarlyLeft() != 1000 || p.server.EarlyLeft() != 1000 {
+			t.Errorf("the client may send %d bytes, and the server takes %d, want 1000", p.client.EarlyLeft(), p.server.EarlyLeft())
 		}
 		p.writeEarly(make([]byte, 999))
 		p.writeEarly(make([]byte, 1))
-		if p.s.err != nil || p.client.EarlyLeft != 0 || p.server.EarlyLeft != 0 {
-			t.Fatalf("of what was allowed is left %d and %d: %v", p.client.EarlyLeft, p.server.EarlyLeft, p.s.err)
+		if p.s.err != nil || p.client.EarlyLeft() != 0 || p.server.EarlyLeft() != 0 {
+			t.Fatalf("of what was allowed is left %d and %d: %v", p.client.EarlyLeft(), p.server.EarlyLeft(), p.s.err)
 		}
-		p.client.EarlyLeft = 1
+		p.client.earlyLeft = 1
 		p.writeEarly(make([]byte, 1))
 		expectReason(t, p.s.err, fault.TooMuchEarlyData, "a byte more than was allowed")
 		expectAlert(t, p.s.err, fault.UnexpectedMessageAlert, "a byte more than was allowed")
@@ -463,8 +463,8 @@ func TestRejectedEarlyDataIsSkippedForAWhile(t *testing.T) {
 			p.serverPolicy.Groups = groups(tls.CurveP384)
 		}
 		p.complete()
-		if p.server.skip != 0 {
-			t.Errorf("after a %v and the handshake %d bytes would be skipped", k, p.server.skip)
+		if p.server.Skipping() {
+			t.Errorf("after a %v and the handshake there would be bytes to skip", k)
 		}
 		p.receive(p.s, append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...))
 		expectReason(t, p.s.err, fault.BadRecordMAC, "a record that cannot be read after the handshake")

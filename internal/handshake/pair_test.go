@@ -176,7 +176,7 @@ func (d doors) rewrite() func(wire.MessageType, []byte) []byte {
 func (p *pair) run() {
 	p.t.Helper()
 	p.start()
-	if p.client.EarlyWrite {
+	if p.client.EarlyWrite() {
 		p.writeEarly(p.early)
 	}
 	p.pump()
@@ -322,7 +322,7 @@ func (p *pair) open(to *side, rec []byte) error {
 
 // changeCipherSpec is dropped in TLS 1.3, and a step of TLS 1.2.
 func (p *pair) changeCipherSpec(to *side) error {
-	if !to.core.TakesCCS || to.core.MayRead {
+	if !to.core.TakesCCS() {
 		return fault.BadChangeCipherSpec
 	}
 	if to.core.In.Partial() {

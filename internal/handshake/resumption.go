@@ -113,7 +113,7 @@ func (c *Client) sealBinder(hello []byte) {
 func (c *Client) dropSession() {
 	c.hello.Has = c.hello.Has.Without(wire.ExtPreSharedKey).Without(wire.ExtEarlyData)
 	if c.Facts.EarlyData == EarlyDataOffered {
-		c.Facts.EarlyData, c.EarlyLeft = EarlyDataNone, 0
+		c.Facts.EarlyData, c.earlyLeft = EarlyDataNone, 0
 	}
 	c.hello.SessionTicket = nil
 	c.session.Clear()

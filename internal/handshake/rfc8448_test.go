@@ -372,8 +372,8 @@ func (tr *traced) offers(c *Client) {
 		tr.Errorf("behind the hello there is the record %x", rec)
 	}
 	payload := tr.Bytes("client_early_data_payload")
-	if !c.EarlyWrite || c.EarlyLeft != 1024 {
-		tr.Errorf("the client may send %d bytes of early data: %v", c.EarlyLeft, c.EarlyWrite)
+	if !c.EarlyWrite() || c.EarlyLeft() != 1024 {
+		tr.Errorf("the client may send %d bytes of early data: %v", c.EarlyLeft(), c.EarlyWrite())
 	}
 	size, _ := c.SealedEarlyLen(len(payload))
 	rec := make([]byte, size)

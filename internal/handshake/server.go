@@ -112,7 +112,7 @@ func (s *Server) Init(policy *ServerPolicy) {
 	s.Core.init(&policy.Policy)
 	// To a stateless server the first record may be the client's second:
 	// Section 4.3.2.
-	s.TakesCCS = policy.CookieKey != nil || s.asks(AskClientHello)
+	s.takesCCS = policy.CookieKey != nil || s.asks(AskClientHello)
 }
 
 // adopt goes on under another policy.

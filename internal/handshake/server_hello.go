@@ -95,7 +95,7 @@ func (s *Server) parseHello(m message) (*wire.ClientHello, error) {
 		return nil, err
 	}
 	copy(s.clientRandom[:], h.Random)
-	s.TakesCCS = true
+	s.takesCCS = true
 	return h, nil
 }
 

@@ -175,7 +175,7 @@ func TestClientHellosWithMoreInThemAreFine(t *testing.T) {
 		if p.s.err != nil {
 			t.Errorf("a ClientHello with %s is refused: %v", row.story, p.s.err)
 		}
-		if !p.client.TakesCCS || !p.server.TakesCCS {
+		if !p.client.TakesCCS() || !p.server.TakesCCS() {
 			t.Errorf("a ClientHello with %s: change_cipher_spec is not taken afterwards", row.story)
 		}
 	}

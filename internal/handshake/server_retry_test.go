@@ -230,7 +230,7 @@ func (p *pair) anew(edit func([]byte) []byte) {
 	p.serverGets(2, func(m []byte) []byte {
 		p.server = Server{}
 		p.server.Init(&p.serverPolicy)
-		if !p.server.TakesCCS {
+		if !p.server.TakesCCS() {
 			p.t.Error("a stateless server does not take the change_cipher_spec in front of a second hello")
 		}
 		return edit(m)

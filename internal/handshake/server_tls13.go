@@ -111,7 +111,7 @@ func (s *Server) sendServerHello(h *wire.ClientHello, ch *choice) error {
 	if h.Has.Has(wire.ExtRecordSizeLimit) && !s.EarlyRead {
 		s.holdRecords()
 	}
-	s.TakesClearAlerts = true
+	s.takesClearAlerts = true
 	if !s.EarlyRead {
 		if err := s.setReadKeys(&s.clientHS); err != nil {
 			return err
