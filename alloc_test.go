@@ -201,13 +201,13 @@ func noAllocs(t *testing.T, what string, runs int, f func()) {
 // included, in bytes: see docs/decisions/0022. Certificates are shared by the
 // connections that have them.
 var maxIdle = map[string]int{
-	"AES128GCM":        2048,
-	"AES256GCM":        2112, // secrets of SHA-384
-	"ChaCha20Poly1305": 576,
+	"AES128GCM":        1984,
+	"AES256GCM":        2048, // secrets of SHA-384
+	"ChaCha20Poly1305": 512,
 
-	"TLS12-AES128GCM":        2048,
-	"TLS12-AES256GCM":        2048,
-	"TLS12-ChaCha20Poly1305": 576,
+	"TLS12-AES128GCM":        1984,
+	"TLS12-AES256GCM":        1984,
+	"TLS12-ChaCha20Poly1305": 512,
 }
 
 const grain = 16 // size classes are multiples of it: less is the runtime's

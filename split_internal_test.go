@@ -10,7 +10,14 @@ import (
 // SecretsKept tells which secrets the halves have not cleared.
 func SecretsKept(r *ReadHalf) (kept []string) {
 	core := reflect.ValueOf(r.conn.core).Elem()
-	secrets, size := core.FieldByName("kept").Bytes(), 32
+	memory := core.FieldByName("kept").Elem().Elem() // an array, or a struct of TLS 1.2
+	if memory.Kind() == reflect.Struct {
+		if !memory.FieldByName("main").IsZero() {
+			kept = append(kept, "main12")
+		}
+		return kept
+	}
+	secrets, size := memory.Bytes(), 32
 	if r.conn.core.Facts.Suite == tls.TLS_AES_256_GCM_SHA384 {
 		size = 48
 	}
@@ -18,9 +25,6 @@ func SecretsKept(r *ReadHalf) (kept []string) {
 		if secret := secrets[min(i*size, len(secrets)):min((i+1)*size, len(secrets))]; !bytes.Equal(secret, make([]byte, len(secret))) {
 			kept = append(kept, name)
 		}
-	}
-	if x := core.FieldByName("secrets12"); !x.IsNil() && !x.Elem().FieldByName("main").IsZero() {
-		kept = append(kept, "main12")
 	}
 	return kept
 }

@@ -102,8 +102,8 @@ func (c *Client) resume12() (state, error) {
 	c.resumed = true
 	c.takeOver(s)
 	c.origin = s.Origin.UnixMilli()
-	c.secrets12.main = keyschedule.MainSecret12From(s.PSK)
-	if err := c.Core.policy.logKeys(c.clientRandom[:], logged{"CLIENT_RANDOM", c.secrets12.main.Bytes()}); err != nil {
+	c.secrets12().main = keyschedule.MainSecret12From(s.PSK)
+	if err := c.Core.policy.logKeys(c.clientRandom[:], logged{"CLIENT_RANDOM", c.secrets12().main.Bytes()}); err != nil {
 		return 0, err
 	}
 	if err := c.deriveKeys12(&c.handshake12); err != nil {

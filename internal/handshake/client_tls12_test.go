@@ -334,7 +334,7 @@ func (p *pair) signKeyExchange(edit func(m *wire.ServerKeyExchange)) func([]byte
 
 // signed is what is to be signed: RFC 8422, Section 5.4.
 func (p *pair) signed(m *wire.ServerKeyExchange) []byte {
-	x := p.server.secrets12
+	x := p.server.secrets12()
 	return slices.Concat(x.clientRandom[:], x.serverRandom[:], m.AppendParams(nil))
 }
 

@@ -40,9 +40,8 @@ type Core struct {
 	policy *Policy
 	origin int64 // Unix time in ms of the last handshake with certificates
 
-	writeEpoch uint64     // KeyUpdates sent
-	kept                  // of TLS 1.3, once they are derived
-	secrets12  *secrets12 // of TLS 1.2
+	writeEpoch uint64 // KeyUpdates sent
+	kept
 	*exchange
 }
 
@@ -309,7 +308,7 @@ func (c *Core) ExportEarly(label string, context, out []byte) (ok bool, err erro
 func (c *Core) Export(label string, context, out []byte) error {
 	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
-	if c.secrets12 != nil {
+	if c.secrets12() != nil {
 		return c.export12(kdf, label, context, out)
 	}
 	var exporter keyschedule.ExporterSecret

@@ -18,7 +18,7 @@ func (c *Core) WriteKeys() TrafficKeys { return c.trafficKeys(true, c.Out.Seq())
 func (c *Core) trafficKeys(write bool, sequence uint64) TrafficKeys {
 	kdf := c.policy.takeKDF(c.suite())
 	defer c.policy.giveKDF(kdf)
-	if c.secrets12 != nil {
+	if c.secrets12() != nil {
 		return c.trafficKeys12(kdf, write, sequence)
 	}
 	which := readSecret

@@ -115,7 +115,7 @@ const keyUpdateLen = wire.HeaderLen + 1
 func (c *Core) dataRecords(n int) (records, updates int) {
 	f := c.Out.Fragment()
 	records = (n + f - 1) / f
-	if c.secrets12 != nil {
+	if c.Out.TLS12() {
 		return records, 0
 	}
 	room := max(c.Out.Left(), 1) - 1
@@ -134,13 +134,13 @@ func (c *Core) alone(n int) bool { return n <= c.Out.Fragment() && !c.updateFirs
 
 // updateFirst reports whether a KeyUpdate has to go before the next data.
 func (c *Core) updateFirst() bool {
-	return c.owed&updateDue != 0 || c.Out.Left() <= 1 && c.secrets12 == nil
+	return c.owed&updateDue != 0 || c.Out.Left() <= 1 && !c.Out.TLS12()
 }
 
 // Exhausts reports whether n bytes of data take more records than the key may
 // protect, and the key cannot be changed: TLS 1.2.
 func (c *Core) Exhausts(n int) bool {
-	return c.secrets12 != nil && c.exhausts12(n)
+	return c.Out.TLS12() && c.exhausts12(n)
 }
 
 func (c *Core) exhausts12(n int) bool {

@@ -989,7 +989,7 @@ func TestSecretsOfResumptionsAreForgotten(t *testing.T) {
 			t.Errorf("the %s has nothing to forget", fails)
 		}
 		s.machine.Forget()
-		if x.early.Set() || x.earlyExporter.Set() || fails == "client" && !bytes.Equal(p.client.kept, make([]byte, len(p.client.kept))) {
+		if x.early.Set() || x.earlyExporter.Set() || fails == "client" && !bytes.Equal(p.client.secrets13(), make([]byte, len(p.client.secrets13()))) {
 			t.Errorf("the %s that failed keeps secrets of its PSK", fails)
 		}
 		if session.PSK != nil || !bytes.Equal(psk, make([]byte, 32)) {

@@ -63,14 +63,14 @@ func TestConnectionsOfTLS12AreResumed(t *testing.T) {
 					p.serverPolicy.Credentials.all = p.serverPolicy.Credentials.all[1:]
 					p.serverPolicy.Credentials.byName = nil
 				})
-				first, main := p.client.Facts, bytes.Clone(p.client.secrets12.main.Bytes())
+				first, main := p.client.Facts, bytes.Clone(p.client.secrets12().main.Bytes())
 				for n := range 3 { // each resumption leads to the next
 					p.complete()
 					p.works()
 					if p.kinds() != both(KindResumed) {
 						t.Fatalf("%#04x, by ID %v, resumption %d: of kinds %v", suite, byID, n+1, p.kinds())
 					}
-					if !bytes.Equal(p.client.secrets12.main.Bytes(), main) {
+					if !bytes.Equal(p.client.secrets12().main.Bytes(), main) {
 						t.Errorf("%#04x: a resumption has another main secret", suite)
 					}
 				}
@@ -445,7 +445,7 @@ func TestWhatIsInASessionOfTLS12(t *testing.T) {
 		p.editKept(func(s *Session) {
 			seen++
 			if s.Version != tls.VersionTLS12 || s.Suite != p.server.Facts.Suite || s.Group != p.server.Facts.Group || s.Scheme != p.server.Facts.PeerScheme ||
-				!bytes.Equal(s.PSK, p.server.secrets12.main.Bytes()) || !s.EMS || s.ServerName != "example.com" || s.ALPN != "h2" ||
+				!bytes.Equal(s.PSK, p.server.secrets12().main.Bytes()) || !s.EMS || s.ServerName != "example.com" || s.ALPN != "h2" ||
 				s.Policy != [32]byte{1, 2, 3} || string(s.AppData) != "data" || len(s.PeerChain) != 2 || s.Lifetime != time.Hour ||
 				time.Since(s.Created) > time.Minute || time.Since(s.Origin) > time.Minute {
 				t.Errorf("by ID %v: the server keeps %+v", byID, s)
@@ -455,7 +455,7 @@ func TestWhatIsInASessionOfTLS12(t *testing.T) {
 			t.Errorf("by ID %v: the server keeps %d sessions", byID, seen)
 		}
 		held := p.held()[0]
-		if !bytes.Equal(held.PSK, p.client.secrets12.main.Bytes()) || !held.EMS || byID != (len(held.SessionID) == 32) || byID != (len(held.Ticket) == 0) {
+		if !bytes.Equal(held.PSK, p.client.secrets12().main.Bytes()) || !held.EMS || byID != (len(held.SessionID) == 32) || byID != (len(held.Ticket) == 0) {
 			t.Errorf("by ID %v: the client keeps %+v", byID, held)
 		}
 	}

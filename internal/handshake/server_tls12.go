@@ -418,9 +418,9 @@ func (s *Server) resume12(h *wire.ClientHello, m message) (state, error) {
 	}
 	s.resume()
 	s.origin = session.Origin.UnixMilli()
-	s.secrets12.main = keyschedule.MainSecret12From(session.PSK)
+	s.secrets12().main = keyschedule.MainSecret12From(session.PSK)
 	session.Clear()
-	if err := s.Core.policy.logKeys(s.clientRandom[:], logged{"CLIENT_RANDOM", s.secrets12.main.Bytes()}); err != nil {
+	if err := s.Core.policy.logKeys(s.clientRandom[:], logged{"CLIENT_RANDOM", s.secrets12().main.Bytes()}); err != nil {
 		return 0, err
 	}
 	if err := s.deriveKeys12(&s.handshake12); err != nil {

@@ -29,7 +29,7 @@ func TestNoSecretIsKeptWithoutAUse(t *testing.T) {
 			*side
 			want int
 		}{{p.c, row.client}, {p.s, row.server}} {
-			if got := cap(side.core.kept); got != side.want {
+			if got := len(side.core.secrets13()); got != side.want {
 				t.Errorf("%s: the %s keeps secrets of %d bytes, want %d", row.story, side.name, got, side.want)
 			}
 		}

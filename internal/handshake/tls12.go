@@ -35,9 +35,9 @@ type handshake12 struct {
 func (c *Core) begin12(suite *algo.Suite, serverRandom []byte, client bool) {
 	c.Facts.Version, c.TakesWarnings = tls.VersionTLS12, true
 	c.start(suite)
-	c.secrets12, c.client = new(secrets12), client
-	c.secrets12.clientRandom = c.clientRandom
-	copy(c.secrets12.serverRandom[:], serverRandom)
+	x := &secrets12{clientRandom: c.clientRandom}
+	copy(x.serverRandom[:], serverRandom)
+	c.kept, c.client = x, client
 }
 
 // add12 adds a message to the transcript.
@@ -59,7 +59,7 @@ func (c *Core) send12(h *handshake12, b []byte, start int) {
 // deriveMain12 goes from the key exchange's result to the main secret. The
 // transcript reaches up to the ClientKeyExchange.
 func (c *Core) deriveMain12(shared []byte) error {
-	x := c.secrets12
+	x := c.secrets12()
 	var transcript []byte
 	if c.ems {
 		transcript = c.transcript.Sum()
@@ -73,7 +73,7 @@ func (c *Core) deriveMain12(shared []byte) error {
 func (c *Core) keyBlock12(kdf *keyschedule.KDF, block *[2 * (32 + 12)]byte) (clientKey, serverKey, clientIV, serverIV []byte) {
 	k, iv := c.suite().KeyLen, c.suite().FixedIVLen()
 	b := block[:2*(k+iv)]
-	x := c.secrets12
+	x := c.secrets12()
 	x.main.KeyBlock(kdf, b, x.serverRandom[:], x.clientRandom[:])
 	return b[:k], b[k : 2*k], b[2*k : 2*k+iv], b[2*k+iv:]
 }
@@ -124,7 +124,7 @@ func (c *Core) sendFinished12(h *handshake12) {
 	b := c.Out.Buffer()
 	start := len(b)
 	b = wire.Begin(b, wire.TypeFinished)
-	b = c.secrets12.main.Finished(c.kdf, b, c.client, c.transcript.Sum())
+	b = c.secrets12().main.Finished(c.kdf, b, c.client, c.transcript.Sum())
 	c.send12(h, wire.End(b, start), start)
 }
 
@@ -132,7 +132,7 @@ func (c *Core) sendFinished12(h *handshake12) {
 // 5246, Section 7.4.9.
 func (c *Core) checkFinished12(h *handshake12, m message) error {
 	var want [keyschedule.FinishedLen12]byte
-	mac := c.secrets12.main.Finished(c.kdf, want[:0], !c.client, c.transcript.Sum())
+	mac := c.secrets12().main.Finished(c.kdf, want[:0], !c.client, c.transcript.Sum())
 	if len(m.body()) != len(mac) {
 		return fault.Undecodable.With("Finished of %d bytes", len(m.body()))
 	}
@@ -165,7 +165,7 @@ func checkSignature12(peer *chain, offered wire.Uint16s, algorithm uint16, conte
 
 // signedParams12 is what a ServerKeyExchange signs: RFC 8422, Section 5.4.
 func (c *Core) signedParams12(params []byte) []byte {
-	x := c.secrets12
+	x := c.secrets12()
 	b := append(c.room[:0], x.clientRandom[:]...)
 	b = append(b, x.serverRandom[:]...)
 	return append(b, params...)
@@ -191,7 +191,7 @@ func (c *Core) refuseRenegotiation() error {
 // newSession12 is the session that the connection leaves behind.
 func (c *Core) newSession12() *Session {
 	s := c.newSession(c.policy.Now())
-	s.PSK = append(s.PSK[:0], c.secrets12.main.Bytes()...)
+	s.PSK = append(s.PSK[:0], c.secrets12().main.Bytes()...)
 	s.EMS = c.ems
 	return s
 }
@@ -199,7 +199,7 @@ func (c *Core) newSession12() *Session {
 // export12 is RFC 5705. Without extended_main_secret the main secret is not
 // bound to the handshake, and nothing is exported (RFC 7627, Section 5.4).
 func (c *Core) export12(kdf *keyschedule.KDF, label string, context, out []byte) error {
-	x := c.secrets12
+	x := c.secrets12()
 	if !c.ems {
 		return ErrExportWithoutEMS
 	}
@@ -227,7 +227,7 @@ func (c *Core) trafficKeys12(kdf *keyschedule.KDF, write bool, sequence uint64) 
 }
 
 func (c *Core) forget12() {
-	if c.secrets12 != nil {
-		c.secrets12.main.Clear()
+	if x := c.secrets12(); x != nil {
+		x.main.Clear()
 	}
 }

@@ -440,7 +440,7 @@ func TestBothSidesLogTheMainSecret(t *testing.T) {
 			return m
 		}
 		p.complete()
-		secret = p.client.secrets12.main.Bytes()
+		secret = p.client.secrets12().main.Bytes()
 		want := []string{fmt.Sprintf("CLIENT_RANDOM %x %x", random, secret)}
 		if !slices.Equal(lines[0], want) || !slices.Equal(lines[1], want) {
 			t.Errorf("%s: the client logs %q, the server %q, want %q", story, lines[0], lines[1], want)
@@ -485,12 +485,12 @@ func TestSecretsOfTLS12AreForgotten(t *testing.T) {
 			}
 		}
 		for _, s := range []*side{p.c, p.s} {
-			if bytes.Equal(s.core.secrets12.main.Bytes(), make([]byte, 48)) {
+			if bytes.Equal(s.core.secrets12().main.Bytes(), make([]byte, 48)) {
 				t.Fatalf("the %s has no main secret to forget", s.name)
 			}
 			s.machine.Forget()
 			s.machine.Forget() // another time changes nothing
-			if !bytes.Equal(s.core.secrets12.main.Bytes(), make([]byte, 48)) {
+			if !bytes.Equal(s.core.secrets12().main.Bytes(), make([]byte, 48)) {
 				t.Errorf("the %s keeps its main secret", s.name)
 			}
 			if s.core.exchange != nil {
