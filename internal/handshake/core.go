@@ -277,6 +277,7 @@ func (c *Core) drop() {
 // Forget is Machine.Forget for what both roles have.
 func (c *Core) Forget() {
 	c.drop()
+	c.In.Drop()
 	c.ForgetTraffic()
 	clear(c.keptSecret(exporterSecret))
 	clear(c.keptSecret(resumptionSecret))

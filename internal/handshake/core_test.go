@@ -90,10 +90,15 @@ func TestSecretsAreForgotten(t *testing.T) {
 		for _, s := range []*side{p.c, p.s} {
 			c := s.core
 			x := c.exchange
+			c.In.Add([]byte{20, 0})
+			c.In.NextMessage(100)
 			if fails == 0 && (x != nil || p.client.clientHandshake != nil || p.server.serverHandshake != nil) {
 				t.Errorf("a %s that is through keeps what only the handshake needs", s.name)
 			}
 			c.Forget()
+			if c.In.Partial() {
+				t.Errorf("the %s that failed keeps a part of a message", s.name)
+			}
 			if c.kept == nil && fails == 0 {
 				t.Errorf("the %s has no secrets of the application's keys", s.name)
 			}

@@ -107,7 +107,14 @@ func (j *Joiner) Empty() bool { return j.joint == nil || len(j.rest) == 0 && !j.
 
 // Release gives the memory back, unless some message has begun.
 func (j *Joiner) Release() {
-	if b := j.joint; b != nil && j.Empty() {
+	if j.Empty() {
+		j.Drop()
+	}
+}
+
+// Drop forgets what has not been handed out.
+func (j *Joiner) Drop() {
+	if b := j.joint; b != nil {
 		j.joint = nil
 		*b = joint{}
 		joints.Put(b)
