@@ -77,7 +77,9 @@ func (c *Conn) NegotiatedKeyExchangeGroup() tls.CurveID { return c.known().Facts
 func (c *Conn) HandshakeKind() HandshakeKind { return HandshakeKind(c.known().Facts.Kind) }
 
 // PeerCertificates is the peer's chain, its own certificate first, once it has
-// proved to have the key. It must not be modified.
+// proved to have the key, or the secret of the session that they are from. But a
+// server that resumes in TLS 1.2 shows what the ticket says before that. It must
+// not be modified.
 func (c *Conn) PeerCertificates() []*x509.Certificate { return c.known().Facts.PeerCertificates }
 
 // ServerName is the name of the server: for a client, the one given to

@@ -84,6 +84,36 @@ func wantSamePeer(t *testing.T, first, again *baretls.Conn) {
 	}
 }
 
+// Who the server is, by a session, a client says when the server has proved to
+// know the session's secret. A ServerHello proves nothing.
+func TestResumedServerIsKnownByItsFinished(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v version) {
+		st := newStage(t, func(c *baretls.ClientConfig, s *baretls.ServerConfig) {
+			if v == tls12 {
+				want12(c, s)
+			}
+		})
+		st.connect()
+		for _, whole := range []bool{true, false} {
+			m := st.meet()
+			m.answer(m.clientFlight())
+			flight := m.server.take()
+			if !whole {
+				flight = records(t, flight)[0]
+			}
+			m.client.give(flight)
+			m.client.turns()
+			if kind := m.client.conn.HandshakeKind(); kind != baretls.HandshakeResumed {
+				t.Fatalf("the handshake is %q", kind)
+			}
+			certificates := len(m.client.conn.PeerCertificates())
+			if known := certificates > 0 && m.client.conn.PeerSignatureScheme() != 0; known != whole || m.client.conn.IsHandshaking() == whole {
+				t.Errorf("with the whole flight %t, the client shows %d certificates of the server", whole, certificates)
+			}
+		}
+	})
+}
+
 func TestTicketIsUsedOnce(t *testing.T) {
 	for _, store := range stores {
 		t.Run(store.name, func(t *testing.T) {

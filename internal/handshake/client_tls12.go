@@ -100,7 +100,7 @@ func (c *Client) resume12() (state, error) {
 		return 0, fault.NoExtendedMainSecret.With("changed by resumption")
 	}
 	c.resumed = true
-	c.takeOver(s)
+	c.Facts.Kind = c.Facts.Kind.resumed()
 	c.origin = s.Origin.UnixMilli()
 	c.secrets12().main = keyschedule.MainSecret12From(s.PSK)
 	if err := c.Core.policy.logKeys(c.clientRandom[:], logged{"CLIENT_RANDOM", c.secrets12().main.Bytes()}); err != nil {
@@ -302,6 +302,7 @@ func (c *Client) finished12(m message) (state, error) {
 		return 0, err
 	}
 	if c.resumed {
+		c.recognize()
 		c.sendFinished12(&c.handshake12)
 	} else {
 		c.Facts.Peer = c.peer.shown

@@ -242,6 +242,7 @@ func (c *Client) finish() (state, error) {
 		c.Facts.Peer = c.peer.shown
 		c.origin = c.policy.Now().UnixMilli()
 	} else {
+		c.recognize()
 		c.session.Clear()
 	}
 	c.MayRead, c.MayWrite, c.Complete = true, true, true

@@ -131,15 +131,14 @@ func (c *Client) resume(h *wire.ServerHello) error {
 		return fault.IllegalParameter.With("cipher suite %s does not go with the PSK", c.suite().Name)
 	}
 	c.resumed = true
-	c.takeOver(s)
+	c.Facts.Kind = c.Facts.Kind.resumed()
 	return nil
 }
 
-// takeOver takes what the session knows of the server.
-func (c *Client) takeOver(s *Session) {
-	c.Facts.Kind = c.Facts.Kind.resumed()
-	c.Facts.Peer = s.peer
-	c.Facts.PeerScheme = s.Scheme
+// recognize takes what the session knows of the server, which has proved to know
+// its secret.
+func (c *Client) recognize() {
+	c.Facts.Peer, c.Facts.PeerScheme = c.session.peer, c.session.Scheme
 }
 
 // Tickets is how a server turns a session into a ticket and back.
