@@ -228,9 +228,6 @@ func (c *Core) enqueueWriteKeys(secret *keyschedule.TrafficSecret) error {
 // deriveHandshake goes from the key exchange's result to the handshake traffic
 // secrets: the transcript reaches up to the ServerHello (Section 7.1).
 func (c *Core) deriveHandshake(shared []byte) error {
-	if !c.early.Set() {
-		c.early = c.kdf.EarlySecret(nil)
-	}
 	c.handshake = c.early.Handshake(c.kdf, shared)
 	clear(shared)
 	hash := c.transcript.Sum()

@@ -8,6 +8,8 @@
 package keyschedule
 
 import (
+	"bytes"
+	"crypto/subtle"
 	"encoding/binary"
 	"hash"
 )
@@ -20,6 +22,7 @@ type KDF struct {
 	size  int // of the hash's output
 	block int // of the hash's input
 	empty [maxHash]byte
+	noPSK secret // what the Handshake Secret is extracted with if there is no PSK
 
 	pad   [maxBlock]byte // HMAC's key, padded and masked
 	sum   [maxHash]byte  // HMAC's result; T(i) while expanding
@@ -49,6 +52,9 @@ func NewKDF(newHash func() hash.Hash) *KDF {
 		panic("keyschedule: hash too large")
 	}
 	h.Sum(k.empty[:0])
+	early := k.EarlySecret(nil)
+	k.noPSK = k.derive(&early.secret, "derived", k.empty[:k.size])
+	k.Clear()
 	return k
 }
 
@@ -128,6 +134,9 @@ func (k *KDF) mac(out, key, data []byte) {
 	copy(out, k.end())
 }
 
+// inner is the ipad of RFC 2104, and innerToOuter what makes opad of it.
+var inner, innerToOuter = [maxBlock]byte(bytes.Repeat([]byte{0x36}, maxBlock)), [maxBlock]byte(bytes.Repeat([]byte{0x36 ^ 0x5c}, maxBlock))
+
 // begin makes the hash ready for the data of an HMAC under key.
 func (k *KDF) begin(key []byte) {
 	if len(key) > k.block {
@@ -137,23 +146,19 @@ func (k *KDF) begin(key []byte) {
 	}
 	pad := k.pad[:k.block]
 	clear(pad[copy(pad, key):])
-	for i := range pad {
-		pad[i] ^= 0x36
-	}
+	subtle.XORBytes(pad, pad, inner[:])
 	k.hash.Reset()
 	k.hash.Write(pad)
 }
 
 // end returns the HMAC over what was written since begin, in k.sum.
 func (k *KDF) end() []byte {
-	inner := k.hash.Sum(k.sum[:0])
+	sum := k.hash.Sum(k.sum[:0])
 	pad := k.pad[:k.block]
-	for i := range pad {
-		pad[i] ^= 0x36 ^ 0x5c
-	}
+	subtle.XORBytes(pad, pad, innerToOuter[:])
 	k.hash.Reset()
 	k.hash.Write(pad)
-	k.hash.Write(inner)
+	k.hash.Write(sum)
 	return k.hash.Sum(k.sum[:0])
 }
 

@@ -32,8 +32,13 @@ func (s *EarlySecret) Exporter(k *KDF, transcript []byte) ExporterSecret {
 }
 
 // Handshake goes on to the next stage with the shared secret of the key
-// exchange, or without one if shared is nil (psk_ke), and clears s.
-func (s *EarlySecret) Handshake(k *KDF, shared []byte) HandshakeSecret {
+// exchange, or without one if shared is nil (psk_ke), and clears s. The zero s is
+// that of no PSK.
+func (s *EarlySecret) Handshake(k *KDF, shared []byte) (next HandshakeSecret) {
+	if !s.Set() {
+		k.extract(&next.secret, k.noPSK.bytes(), k.orZeros(shared))
+		return next
+	}
 	return HandshakeSecret{k.next(&s.secret, shared)}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"hash"
 	"strings"
@@ -231,6 +232,23 @@ func TestScheduleIsHKDF(t *testing.T) {
 				check("exported material", got, wantExpandLabel(h.new,
 					deriveSecret(wantExporter, e.label, emptyHash), "exporter", contextHash.Sum(nil), e.length))
 			}
+		}
+	}
+}
+
+// RFC 9846, Section 7.1: without a PSK, "a string of Hash.length bytes set to 0s".
+func TestNoPSKIsZeros(t *testing.T) {
+	for _, newHash := range []func() hash.Hash{sha256.New, sha512.New384} {
+		k := NewKDF(newHash)
+		var none EarlySecret
+		zeros := k.EarlySecret(make([]byte, k.Size()))
+		for _, shared := range [][]byte{fill(32, 9), nil} {
+			again := zeros
+			got, want := none.Handshake(k, shared), again.Handshake(k, shared)
+			if !bytes.Equal(got.bytes(), want.bytes()) {
+				t.Errorf("the Handshake Secret is %x, want %x", got.bytes(), want.bytes())
+			}
+			k.Clear()
 		}
 	}
 }
