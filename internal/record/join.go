@@ -107,6 +107,12 @@ func (j *Joiner) Empty() bool { return j.joint == nil || len(j.rest) == 0 && !j.
 
 // Release gives the memory back, unless some message has begun.
 func (j *Joiner) Release() {
+	if j.joint != nil { // not so in most turns: this much is inlined
+		j.release()
+	}
+}
+
+func (j *Joiner) release() {
 	if j.Empty() {
 		j.Drop()
 	}

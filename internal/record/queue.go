@@ -120,7 +120,13 @@ func (w *Writer) Drop() { w.give() }
 
 // Release gives the memory of the queue back. Nothing may be pending.
 func (w *Writer) Release() {
-	if w.backlog != nil && !w.Pending() {
+	if w.backlog != nil { // as in Joiner.Release
+		w.release()
+	}
+}
+
+func (w *Writer) release() {
+	if !w.Pending() {
 		w.give()
 	}
 }
