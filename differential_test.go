@@ -268,6 +268,10 @@ func (tr trial) astray(x *attack, flight []unit) (out []unit) {
 		flight = hurried(flight, !x.scene.early, x.parting)
 	}
 	for _, u := range flight {
+		if u.typ == alert && len(u.content) == 2 && u.content[0] == 2 { // how it ends is not to be doubted
+			out = append(out, u)
+			continue
+		}
 		list, apart := []unit{u}, tr.isAside(u)
 		place := x.counted
 		if apart {
