@@ -32,8 +32,8 @@ var explained = []difference{
 	{why: "RFC 8449, Section 4: crypto/tls does not know record_size_limit",
 		ours:  `refuses: baretls: (illegal parameter: record_size_limit \d+|message cannot be decoded: record_size_limit in (ClientHello|ServerHello of TLS 1.2|EncryptedExtensions))`,
 		flags: 4, example: detour{0x1b, 0x01, 0x00, 0x00, 0x1c}},
-	{why: "RFC 9846, Section 4.3.7: crypto/tls does not read the server's supported_groups", victim: "client",
-		ours:  `refuses: baretls: message cannot be decoded: supported_groups in EncryptedExtensions`,
+	{why: "RFC 9846, Section 4.3.7, and RFC 6066, Section 3: crypto/tls does not read the server's supported_groups and server_name", victim: "client",
+		ours:  `refuses: baretls: message cannot be decoded: (supported_groups|server_name) in EncryptedExtensions`,
 		flags: 4, example: detour{0x1b, 0x01, 0x00, 0x00, 0x0a}},
 	{why: "RFC 9846, Section 4.4.2: signature_algorithms MUST be specified; crypto/tls does without", victim: "client", version: tls13,
 		ours:  `refuses: baretls: missing extension: signature_algorithms in CertificateRequest`,
@@ -44,6 +44,9 @@ var explained = []difference{
 	{why: "RFC 9846, Section 4.3.8: servers MAY check that shares are of groups in supported_groups", victim: "server", version: tls13,
 		ours:  `refuses: baretls: illegal parameter: share of group .*, which is not in supported_groups`,
 		flags: 5, example: detour{0x15, 0x00, 0x16, 0x20, 0x01}},
+	{why: "RFC 8422, Section 5.1.2: point formats without uncompressed MUST be refused; crypto/tls does not look at them in TLS 1.3", victim: "server", version: tls13,
+		ours:  `incomplete, refuses: baretls: illegal parameter: ec_point_formats without uncompressed`,
+		flags: 5, example: detour{0x15, 0x00, 0x15, 0x60, 0x3f, 0x00, 0x00, 0x10, 0x00, 0x30}},
 	{why: "RFC 9846, Section 9.2: one of supported_groups and key_share needs the other", victim: "server", version: tls13,
 		ours:  `refuses: baretls: missing extension: supported_groups and key_share go together`,
 		flags: 5, example: detour{0x15, 0x00, 0x15, 0x60, 0x01}},
@@ -66,6 +69,9 @@ var explained = []difference{
 	{why: "RFC 5246, Section 6.2: 2^14 bytes and 2048 for the protection are the most, but AEADs need fewer than 256, and records in the clear none; the header is enough for us to refuse",
 		ours: `refuses: baretls: record too large: \d+ bytes`, theirs: `waits: `,
 		flags: 7, example: detour{0x0e, 0x04, 0x31, 0x30, 0x41}},
+	{why: "RFC 9846, Section 5: a record of an unexpected type is an end; the header is enough for us to see it",
+		ours: `refuses: baretls: unexpected record type: type \d+`, theirs: `waits: `,
+		flags: 0, example: detour{0x08, 0x01, 0x00, 0x00, 0x30, 0x0e, 0x01, 0x00, 0x60, 0x20}},
 	{why: "RFC 9001, Section 8.2: who supports quic_transport_parameters refuses them without QUIC; we do not, and ignore them", victim: "server", version: tls13,
 		theirs: `incomplete, refuses: tls: client sent an unexpected quic_transport_parameters extension`,
 		flags:  1, example: detour{0x1b, 0x00, 0x30, 0x30, 0x39}},
@@ -110,6 +116,12 @@ var explained = []difference{
 	{why: "RFC 5246, Section 7.4.1.1: a HelloRequest during a handshake is ignored", victim: "client", version: tls12,
 		theirs: `incomplete, refuses: tls: received unexpected handshake message of type \*tls.helloRequestMsg`,
 		flags:  6, example: detour{0x13, 0x01, 0x00, 0x00, 0x00}},
+	{why: "RFC 5246, Section 7.4.1.1: a HelloRequest during a handshake is ignored, before a change_cipher_spec too", victim: "client", version: tls12,
+		theirs: `incomplete, refuses: local error: tls: unexpected message`,
+		when: func(_ trial, _, v verdict) bool {
+			return v.last().typ == handshake && bytes.HasPrefix(v.last().content, []byte{msgHelloRequest})
+		},
+		flags: 30, example: detour{0x13, 0x02, 0x00, 0x00, 0x00}},
 	{why: "RFC 5246, Section 7.2.2: a renegotiation is declined with a warning, once; to crypto/tls it is an end", victim: "client", version: tls12,
 		ours: `complete, `, theirs: `complete, refuses: local error: tls: no renegotiation`,
 		flags: 6, example: detour{0x13, 0x07, 0x00, 0x00, 0x00}},
@@ -122,7 +134,7 @@ var explained = []difference{
 		when:  func(_ trial, _, v verdict) bool { return v.last().typ == handshake },
 		flags: 23, example: detour{0x01, 0x01, 0x1c, 0x5e, 0x29, 0x11, 0x03, 0x1d, 0x60, 0x81, 0x19, 0x01, 0x1f, 0xdf, 0x02}},
 	{why: "RFC 5246, Section 7.3: and it does not look at messages until that comes", version: tls12,
-		ours: `incomplete, refuses: baretls: (handshake message too large: \d+ bytes, limit 65536|unexpected message: .* in state TLS 1.2 WAIT_CCS)`, theirs: `incomplete, waits: `,
+		ours: `incomplete, refuses: baretls: (handshake message too large: \d+ bytes, limit 65536|unexpected message: (.* in state TLS 1.2 WAIT_CCS|HelloRequest and more in place of a change_cipher_spec))`, theirs: `incomplete, waits: `,
 		when:  func(_ trial, _, v verdict) bool { return v.last().typ == handshake },
 		flags: 19, example: detour{0x01, 0x02, 0x06, 0x4e, 0x80, 0x11, 0x03, 0x94, 0x0c, 0x01}},
 	{why: "RFC 9846, Section 4.7.1: a ticket is not empty; crypto/tls throws one away that lives for no time before it looks", victim: "client", version: tls13,
@@ -133,6 +145,15 @@ var explained = []difference{
 			})
 		},
 		flags: 24, example: detour{0x13, 0x07, 0x19, 0xb2, 0x04}},
+
+	{why: "RFC 5246, Section 7.4.9: only data stands behind a Finished; crypto/tls does not look at what is in its record before the next one", version: tls12,
+		ours: `complete, refuses: baretls: unexpected message: .* in state TLS 1.2 CONNECTED`, theirs: `complete, is told: remote error: tls: error decrypting message`,
+		when: func(_ trial, _, v verdict) bool {
+			return slices.ContainsFunc(v.got, func(u unit) bool {
+				return u.keys > 0 && bytes.HasPrefix(u.content, []byte{msgFinished}) && len(u.content) > 4+12
+			})
+		},
+		flags: 30, example: detour{0x11, 0x03, 0x00, 0x00, 0x00, 0x19, 0x02, 0x00, 0x00, 0x00}},
 
 	// Resumption.
 	{why: "RFC 6066, Section 3: a session is not resumed under another server_name; crypto/tls does not compare", victim: "server",
@@ -162,6 +183,10 @@ var explained = []difference{
 		ours:  `incomplete, refuses: baretls: [^:]*: early_data in (ClientHello|EncryptedExtensions)`,
 		when:  func(tr trial, _, _ verdict) bool { return tr.early },
 		flags: 44, example: detour{0x1b, 0x01, 0x38, 0x64, 0x2a}},
+	{why: "not comparable: early data that is accepted; crypto/tls has not offered any", victim: "client", version: tls13,
+		theirs: `incomplete, refuses: tls: server sent an unexpected early_data extension`,
+		when:   func(tr trial, _, _ verdict) bool { return tr.early },
+		flags:  40, example: detour{0x1b, 0x01, 0x00, 0x00, 0x2a}},
 	{why: "not comparable: who accepts early data and does not say so cannot read what follows; there is none of crypto/tls", victim: "client", version: tls13,
 		ours: `is told: baretls: the peer sent an alert: bad record MAC`, theirs: `complete, `,
 		when:  func(tr trial, _, _ verdict) bool { return tr.accepted },
