@@ -178,7 +178,7 @@ var explained = []difference{
 	{why: "RFC 9846, Section 4.3: no extension stands twice, and what stands has to be well-formed; crypto/tls has another in place of early_data", version: tls13,
 		ours:  `incomplete, refuses: baretls: [^:]*: early_data in (ClientHello|EncryptedExtensions)`,
 		when:  func(tr trial, _, _ verdict) bool { return tr.early },
-		flags: 44, example: detour{0x1b, 0x01, 0x38, 0x64, 0x2a}},
+		flags: 44, example: detour{0x17, 0x01, 0x00, 0xc0, 0x00, 0x15, 0x01, 0x00, 0x20, 0x01, 0x15, 0x01, 0x00, 0xa0, 0x01}},
 	{why: "not comparable: early data that is accepted; crypto/tls has not offered any", victim: "client", version: tls13,
 		theirs: `incomplete, refuses: tls: server sent an unexpected early_data extension`,
 		when:   func(tr trial, _, _ verdict) bool { return tr.early },

@@ -118,7 +118,7 @@ var byways = []func(x *attack, u unit, n int, a, b byte) []unit{
 		return []unit{head, tail}
 	},
 	func(_ *attack, u unit, _ int, a, _ byte) []unit {
-		if u.typ = a; a == applicationData { // secrets are not the same for both
+		if u.typ = a; a == applicationData || a == 0 { // secrets are not the same for both; 0 is padding
 			u.content = make([]byte, len(u.content))
 		}
 		return []unit{u}
@@ -194,7 +194,7 @@ var words = []func(m []byte, n int, a, b byte) []byte{
 	func([]byte, int, byte, byte) []byte { return nil },
 	func(m []byte, n int, a, _ byte) []byte { // extensions
 		switch {
-		case m[0] == 8 && new(wire.EncryptedExtensions).Parse(m[4:], ^wire.ExtensionSet(0)) == nil:
+		case m[0] == 8 && len(m) >= 4+2:
 			return withExtension(m, uint16(a), make([]byte, n%16))
 		case m[0] == msgClientHello && new(wire.ClientHello).Parse(m[4:]) == nil,
 			m[0] == msgServerHello && new(wire.ServerHello).Parse(m[4:], ^wire.ExtensionSet(0)) == nil:
