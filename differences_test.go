@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/baretls/baretls/internal/wire"
 )
 
 // A difference is one between our verdicts and those of crypto/tls that is as
@@ -165,6 +167,14 @@ var explained = []difference{
 	{why: "RFC 6066, Section 3: a session is not resumed under another server_name; crypto/tls does not compare", victim: "server",
 		when:  otherName,
 		flags: 29, example: detour{0x15, 0x00, 0x0a, 0xe0, 0x01}},
+	{why: "a limit: of the PSKs that a client offers we look at 4, and crypto/tls at 5", victim: "server", version: tls13,
+		when: func(_ trial, ours, theirs verdict) bool {
+			return !ours.chose && theirs.resumes() && slices.ContainsFunc(theirs.got, func(u unit) bool {
+				var h wire.ClientHello
+				return len(u.content) > 4 && h.Parse(u.content[4:]) == nil && h.PreSharedKey.Identities.Len() > 4
+			})
+		},
+		flags: 29, example: detour{0x1c, 0x00, 0x00, 0x06, 0x04}},
 	{why: "RFC 8422, Section 4: a server that resumes ignores supported_groups; crypto/tls finds no cipher suite without", victim: "server", version: tls12,
 		theirs: `incomplete, refuses: tls: no cipher suite supported by both client and server`,
 		when:   func(_ trial, ours, _ verdict) bool { return ours.chose },
@@ -225,11 +235,14 @@ var explained = []difference{
 		flags: 6, example: detour{0x19, 0x04, 0x00, 0x00, 0x00, 0x11, 0x04, 0x00, 0x00, 0x00}},
 }
 
-// otherName is for sessions that only crypto/tls resumes, or would if the
-// binder were right, because the name of the server is another.
+// resumes is for a session that crypto/tls resumes, or would if the binder were
+// right.
+func (v verdict) resumes() bool { return v.chose || matches("refuses: tls: invalid PSK binder", v) }
+
+// otherName is for sessions that only crypto/tls resumes, because the name of
+// the server is another.
 func otherName(tr trial, ours, theirs verdict) bool {
-	return tr.resumed && !ours.chose && ours.name != "example.com" &&
-		(theirs.chose || matches("refuses: tls: invalid PSK binder", theirs))
+	return tr.resumed && !ours.chose && ours.name != "example.com" && theirs.resumes()
 }
 
 func (d difference) matches(tr trial, ours, theirs verdict) bool {
