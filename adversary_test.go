@@ -103,6 +103,7 @@ type attack struct {
 	talks        bool   // when the handshake is over
 	parting      bool   // the last words are said
 	sent         []unit // as the victim gets it
+	uneven       bool   // what stands behind a record is not the same for both victims: its length is true
 
 	aside      int              // units that only one of the two victims gets
 	session    *machine.Session // that the adversary offers
