@@ -27,8 +27,8 @@ import (
 )
 
 // Benchmarks of the records and of the handshake, beside the same work done by
-// a bare cipher.AEAD and by crypto/tls. BENCHMARKS.md says how to run them and
-// what they are aimed at.
+// a bare cipher.AEAD and by crypto/tls. BENCHMARKS.md says how to run them; the
+// module bench compares and judges.
 
 var benchSuites = []struct {
 	id      uint16
