@@ -27,7 +27,7 @@ type KDF struct {
 	pad   [maxBlock]byte // HMAC's key, padded and masked
 	sum   [maxHash]byte  // HMAC's result; T(i) while expanding
 	chunk [maxBlock]byte // input on its way into the hash
-	label [maxLabel]byte // an HkdfLabel
+	label [maxLabel]byte // an HkdfLabel, and the counter behind it
 	key   [maxKey]byte   // an AEAD's
 
 	running hash.Hash      // a Transcript's
@@ -40,7 +40,7 @@ const (
 	maxKey   = 32  // of an AEAD
 
 	// struct { uint16 length; opaque label<7..255>; opaque context<0..255>; } HkdfLabel
-	maxLabel    = 2 + 1 + 255 + 1 + 255
+	maxLabel    = 2 + 1 + 255 + 1 + 255 + 1
 	labelPrefix = "tls13 "
 )
 
@@ -113,16 +113,14 @@ func (k *KDF) extract(out *secret, salt, ikm []byte) {
 }
 
 // expand is HKDF-Expand. The key is a hash long, or a little more, but no
-// longer than a block.
+// longer than a block. Behind info there is room for a byte.
 func (k *KDF) expand(out, key, info []byte) {
 	for i := 1; len(out) > 0; i++ {
 		k.begin(key)
 		if i > 1 {
 			k.hash.Write(k.sum[:k.size])
 		}
-		k.hash.Write(info)
-		k.chunk[0] = byte(i)
-		k.hash.Write(k.chunk[:1])
+		k.hash.Write(append(info, byte(i)))
 		out = out[copy(out, k.end()):]
 	}
 }
