@@ -228,7 +228,7 @@ func (c *Client) askAgain(then func() (state, error)) (state, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.Facts.Peer = v.peer().like(c.session.peer)
+		c.session.peer = v.peer().like(c.session.peer)
 		return then()
 	})
 }
