@@ -98,7 +98,7 @@ func (c *Conn) extract() (*ExtractedSecrets, *KernelConn, error) {
 		Rx:          TrafficKeys(c.core.ReadKeys()),
 	}
 	k := &KernelConn{Conn{core: c.core, machine: c.machine}}
-	c.err, c.at, c.half = localError(ErrSecretsExtracted), atFailed, gone
+	c.err, c.at, c.half, c.in = localError(ErrSecretsExtracted), atFailed, gone, nil
 	return secrets, k, nil
 }
 

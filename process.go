@@ -317,7 +317,7 @@ func (c *Conn) stepped(was place) {
 		c.end(localError(errPanicked))
 		c.at, c.in = atFailed, nil
 	case atGivenUp:
-		c.at = was
+		c.at, c.in = was, nil
 		c.Abandon()
 	}
 }
@@ -461,6 +461,8 @@ func (c *Conn) Abandon() {
 		return
 	case c.calling():
 		c.at = atGivenUp
+		return
+	case c.half == gone: // the rest is the KernelConn's
 		return
 	case c.link() != nil:
 		c.postFailure(failure, fault.None)

@@ -128,9 +128,10 @@ func (c *Core) judge(j *Judge, v *Verification, opts *x509.VerifyOptions, resume
 	return then(j.decide(v, opts))
 }
 
-// peer is what the verification has found out.
+// peer is what the verification has found out. It will be shared, so there is no
+// room behind the chains, which crypto/x509 or an application has made.
 func (v *Verification) peer() Peer {
-	return Peer{PeerCertificates: v.Certificates, VerifiedChains: v.VerifiedChains, OCSPResponse: v.OCSPResponse, SCTs: v.SCTs}
+	return Peer{PeerCertificates: v.Certificates, VerifiedChains: slices.Clip(v.VerifiedChains), OCSPResponse: v.OCSPResponse, SCTs: v.SCTs}
 }
 
 // parseServer keeps the server's certificates, parsed, or found in the cache.
@@ -208,7 +209,7 @@ func (c *Client) judgeAgain(s *Session) error {
 // verificationOf is what the server of a session can be judged by.
 func (c *Client) verificationOf(s *Session) (*Verification, *x509.VerifyOptions) {
 	now := c.policy.Now()
-	v := (&chain{certs: s.peer.PeerCertificates, ocsp: s.OCSP, scts: s.SCTs}).verification(c.Facts.ServerName, now)
+	v := (&chain{certs: s.peer.PeerCertificates, ocsp: s.peer.OCSPResponse, scts: s.peer.SCTs}).verification(c.Facts.ServerName, now)
 	if c.policy.Judge.Instead == nil {
 		if v.VerifiedChains = stillValid(s.peer.VerifiedChains, now); v.VerifiedChains != nil {
 			return &v, nil
