@@ -195,7 +195,8 @@
 // serve any number of connections on any number of goroutines. It is checked
 // once, by the first connection that uses it, and must not be changed after
 // that. Its callbacks run inside a turn and must not block; what may have to
-// wait can be a state instead: see [Ask].
+// wait can be a state instead: see [Ask]. Of their connection they may ask what it
+// knows, and abandon it.
 //
 // [Conn.Split] makes two halves of a connection, a [ReadHalf] and a [WriteHalf],
 // that two goroutines use at once; neither waits for the other. The reader's

@@ -342,7 +342,7 @@ func (c *Conn) usable() error {
 var (
 	errCalling  = errors.New("baretls: used by a function that the connection itself has called")
 	errPanicked = errors.New("baretls: a function of the configuration has panicked")
-	errGivenUp  = errors.New("abandoned in a step") // never seen: the connection has failed by then
+	errGivenUp  = errors.New("baretls: abandoned in a step") // never seen: the connection has failed by then
 )
 
 // resume goes on with the answer to a question.
